@@ -1,0 +1,218 @@
+# mhad - build, test, install.   `make help` lists the targets.
+#
+# Objects go to $(B) (default build/, with SAN= to build/<sanitizer>).  V=1 shows the commands.
+
+VERSION := 0.1.0
+MHA_COMPAT_VERSION := 0.58
+
+SAN ?=
+B ?= build$(if $(SAN),/$(SAN))
+CC ?= cc
+CLANG ?= clang
+PYTHON ?= /usr/bin/python3
+prefix ?= /usr/local
+bindir ?= $(prefix)/bin
+sbindir ?= $(prefix)/sbin
+mandir ?= $(prefix)/share/man
+sysconfdir ?= /etc
+unitdir ?= $(prefix)/lib/systemd/system
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+# As many compilers as cores, unless -j was given.
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# ---- flags -------------------------------------------------------------------------------------
+PKGS_COMMON := libmariadb libconfig jansson libsystemd libzstd zlib
+PKGS_DAEMON := libssh2
+pc_cflags = $(shell pkg-config --cflags $(1) 2>/dev/null)
+pc_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
+	-Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-format-nonliteral -Werror
+OPT ?= -O2 -g
+HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+LDHARDEN := -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
+ifeq ($(SAN),address)
+OPT := -O1 -g -fno-omit-frame-pointer
+HARDEN := -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDHARDEN := -pie -fsanitize=address,undefined -Wl,--as-needed
+else ifeq ($(SAN),thread)
+OPT := -O1 -g -fno-omit-frame-pointer
+HARDEN := -fPIE -fsanitize=thread
+LDHARDEN := -pie -fsanitize=thread -Wl,--as-needed
+else ifneq ($(SAN),)
+$(error SAN is "address" or "thread", not "$(SAN)")
+endif
+
+CPPFLAGS += -D_GNU_SOURCE -DMHAD_VERSION='"$(VERSION)"' -DMHA_COMPAT_VERSION='"$(MHA_COMPAT_VERSION)"' \
+	-DMHAD_SYSCONFDIR='"$(sysconfdir)/mhad"' -Icommon
+PKG_CFLAGS := $(call pc_cflags,$(PKGS_COMMON) $(PKGS_DAEMON))
+ALL_CFLAGS = -std=c17 $(OPT) $(WARN) $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
+LIBS_COMMON := $(call pc_libs,$(PKGS_COMMON)) -lpthread
+LIBS_DAEMON := $(call pc_libs,$(PKGS_DAEMON)) -lev -lm
+
+# ---- what there is -----------------------------------------------------------------------------
+COMMON_SRC := $(wildcard common/*.c)
+NODE_SRC := $(wildcard node/*.c)
+DAEMON_SRC := $(filter-out daemon/mhactl.c,$(wildcard daemon/*.c))
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH_SRC := $(wildcard tests/bench/bench_*.c)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+UNITS := $(patsubst tests/unit/%.c,$(B)/test/%,$(UNIT_SRC))
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SRC))
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SRC))
+
+# MHA's names: links to the program that looks at argv[0].
+CTL_NAMES := masterha_check_ssh masterha_check_repl
+NODE_NAMES := save_binary_logs apply_diff_relay_logs
+PROGRAMS := $(B)/bin/mhactl $(B)/bin/mha-node
+LINKS := $(addprefix $(B)/bin/,$(CTL_NAMES) $(NODE_NAMES))
+
+.PHONY: all help deps check check-full unit fuzz fuzz-build lab demo bench lint install uninstall dist clean
+all: $(PROGRAMS) $(LINKS)
+
+help:
+	@printf '%s\n' \
+	'all        build the programs into $(B)/bin   (V=1, CC=clang, SAN=address|thread)' \
+	'deps       install what is missing to build and test (Debian, as root)' \
+	'check      deps, build, unit tests with sanitizers, short fuzzing, the lab: what CI runs' \
+	'check-full check, and all that takes longer' \
+	'unit lab fuzz lint bench   the parts of it' \
+	'demo       a throw-away cluster on this machine, and what mhad sees of it' \
+	'install uninstall  DESTDIR= prefix=$(prefix) sysconfdir=$(sysconfdir)' \
+	'dist clean'
+
+# ---- compile and link --------------------------------------------------------------------------
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/libcommon.a: $(call obj,$(COMMON_SRC))
+$(B)/libdaemon.a: $(call obj,$(DAEMON_SRC))
+$(B)/libnode.a: $(call obj,$(filter-out node/mha-node.c,$(NODE_SRC)))
+$(B)/%.a:
+	@mkdir -p $(@D)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/bin/mhactl: $(B)/obj/daemon/mhactl.o $(B)/libdaemon.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON)
+
+$(B)/bin/mha-node: $(B)/obj/node/mha-node.o $(B)/libnode.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_COMMON)
+
+$(addprefix $(B)/bin/,$(CTL_NAMES)): $(B)/bin/mhactl
+	$(Q)ln -sf mhactl $@
+$(addprefix $(B)/bin/,$(NODE_NAMES)): $(B)/bin/mha-node
+	$(Q)ln -sf mha-node $@
+
+# ---- tests -------------------------------------------------------------------------------------
+$(B)/obj/tests/%.o: CPPFLAGS += -Idaemon -Inode
+$(B)/test/%: $(B)/obj/tests/unit/%.o $(B)/libdaemon.a $(B)/libnode.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON) -lcmocka
+
+# Small programs that lab tests drive.
+TOOLS := $(patsubst tests/tools/%.c,$(B)/tools/%,$(wildcard tests/tools/*.c))
+$(B)/tools/%: $(B)/obj/tests/tools/%.o $(B)/libdaemon.a $(B)/libnode.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON)
+
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(B)/libdaemon.a $(B)/libnode.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON)
+
+.PHONY: unit-build tools
+unit-build: $(UNITS)
+tools: $(TOOLS)
+unit: unit-build
+	@for t in $(UNITS); do $$t || exit 1; done
+unit-%: $(B)/test/test_%
+	$<
+
+FUZZ_FLAGS := -std=c17 -O1 -g $(WARN) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+build/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(say) FUZZCC $<
+	$(Q)$(CLANG) $(CPPFLAGS) -Idaemon -Inode $(FUZZ_FLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+build/fuzz/libcommon.a: $(patsubst %.c,build/fuzz/obj/%.o,$(COMMON_SRC))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libcommon.a
+	$(say) LINK $@
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_COMMON)
+fuzz-build: $(FUZZERS)
+
+FUZZ_SECONDS ?= 60
+fuzz: fuzz-build
+	@for f in $(FUZZERS); do tests/fuzz/run $$f $(FUZZ_SECONDS) || exit 1; done
+
+# ---- everything else ---------------------------------------------------------------------------
+deps:
+	$(Q)packaging/deps $(DEPS)
+
+check: deps
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
+	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=address unit-build
+	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
+	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q tests $(PYTEST_ARGS)
+
+check-full: deps
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
+	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=address unit-build all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=thread unit-build all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) CC=clang B=build/clang all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
+	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q tests $(PYTEST_ARGS)
+
+lab: all tools
+	$(Q)MHAD_BIN=$(CURDIR)/$(B)/bin $(PYTHON) -m pytest -q tests/lab $(PYTEST_ARGS)
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all
+	$(Q)MHAD_BIN=$(CURDIR)/build/bin tests/lab/demo
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all $(BENCHES)
+	$(Q)MHAD_BIN=$(CURDIR)/build/bin tests/bench/run $(BENCHES)
+
+lint:
+	$(Q)packaging/lint
+
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(sysconfdir)/mhad/clusters.d
+	install -m 755 $(B)/bin/mhactl $(B)/bin/mha-node $(DESTDIR)$(bindir)
+	for n in $(CTL_NAMES); do ln -sf mhactl $(DESTDIR)$(bindir)/$$n; done
+	for n in $(NODE_NAMES); do ln -sf mha-node $(DESTDIR)$(bindir)/$$n; done
+
+uninstall:
+	for n in mhactl mha-node $(CTL_NAMES) $(NODE_NAMES); do rm -f $(DESTDIR)$(bindir)/$$n; done
+
+dist:
+	@mkdir -p build
+	git archive --format=tar.gz --prefix=mhad-$(VERSION)/ -o build/mhad-$(VERSION).tar.gz HEAD
+	@echo build/mhad-$(VERSION).tar.gz
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B)/obj build/fuzz/obj -name '*.d' 2>/dev/null)
+.SECONDARY:
+.DELETE_ON_ERROR:

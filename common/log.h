@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log - one call, two readers: an MHA-shaped line for people and their scripts, and journald fields for
+ * machines.  Runs on: any thread.
+ *
+ *	Fri Nov 20 02:58:47 2026 - [info] text
+ *
+ * Lines go to stderr until log_open_file() names a file, which is opened anew for each line, so that it can be
+ * rotated by moving it away.  A file that cannot be written falls back to stderr, with a warning once.
+ * Under systemd (stderr is the journal) each line is sent as a journal entry with its fields instead.
+ *
+ * Who logs: the owners of an outcome (commands, the check report, the engine), never a function that
+ * returns an error.  error: something was given up.  warning: odd, and the line says what is done
+ * now.  notice: a state changed.  info: a step.  debug: all else.  Secrets never reach this module.
+ */
+#pragma once
+#include <stddef.h>
+#include "err.h"
+
+enum log_level { LOG_LV_DEBUG, LOG_LV_INFO, LOG_LV_NOTICE, LOG_LV_WARNING, LOG_LV_ERROR };
+
+/* Fields that travel with the lines of the calling thread; NULL = none.  Borrowed until changed. */
+struct log_ctx {
+	const char *cluster, *run, *phase, *step, *host;
+};
+
+/* Parse a level name ("info", "warning"/"warn", MHA's log_level values); false when unknown. */
+bool log_level_parse(const char *name, enum log_level *ret) MUST_USE;
+const char *log_level_name(enum log_level level);
+
+void log_set_level(enum log_level least);
+enum log_level log_get_level(void);
+
+/* Append to this file from now on; NULL goes back to stderr.  False when it cannot be opened now. */
+bool log_open_file(const char *path, struct err *e);
+
+/* Use the journal when stderr is connected to it (systemd service).  Returns whether it is. */
+bool log_open_journal(void);
+
+/* Set the calling thread's fields; returns what they were, to be put back. */
+struct log_ctx log_set_ctx(struct log_ctx ctx);
+
+void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define log_debug(...)	 log_at(LOG_LV_DEBUG, __VA_ARGS__)
+#define log_info(...)	 log_at(LOG_LV_INFO, __VA_ARGS__)
+#define log_notice(...)	 log_at(LOG_LV_NOTICE, __VA_ARGS__)
+#define log_warning(...) log_at(LOG_LV_WARNING, __VA_ARGS__)
+#define log_error(...)	 log_at(LOG_LV_ERROR, __VA_ARGS__)
+
+/* Text, where and hint of an error as one line. */
+void log_err(enum log_level level, const struct err *e);
+
+/* Bytes that a child process wrote: appended raw, without a time stamp, as MHA does. */
+void log_raw(const char *bytes, size_t n);
