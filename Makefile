@@ -37,7 +37,7 @@ pc_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
 	-Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-format-nonliteral -Werror
 OPT ?= -O2 -g
-HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+HARDEN := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE
 LDHARDEN := -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
 ifeq ($(SAN),address)
 OPT := -O1 -g -fno-omit-frame-pointer

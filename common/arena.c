@@ -52,7 +52,7 @@ static struct block *add_block(struct arena *a, size_t size)
 
 	b->size = size;
 	/* A block made for one large thing is full: it goes behind the one being filled. */
-	if (a->blocks && size > BLOCK) {
+	if (a->blocks && size != BLOCK) {
 		b->next = a->blocks->next;
 		a->blocks->next = b;
 	} else {
@@ -69,7 +69,7 @@ void *arena_alloc(struct arena *a, size_t n)
 
 	n = (n + ALIGN - 1) / ALIGN * ALIGN;
 	if (n > BLOCK / 4)
-		b = add_block(a, n > BLOCK ? n : BLOCK + n);
+		b = add_block(a, n);
 	else if (!b || b->size - b->used < n)
 		b = add_block(a, BLOCK);
 	p = (char *)b->data + b->used;
@@ -79,9 +79,10 @@ void *arena_alloc(struct arena *a, size_t n)
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
-	char *p = arena_alloc(a, n + 1);
+	size_t len = strnlen(s, n);
+	char *p = arena_alloc(a, len + 1);
 
-	memcpy(p, s, n);
+	memcpy(p, s, len);
 	return p;
 }
 

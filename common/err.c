@@ -31,11 +31,12 @@ static void one_line(char *s)
 
 static void begin(struct err *e, enum err_kind kind, int code, const char *fmt, va_list ap)
 {
-	memset(e, 0, sizeof(*e));
-	e->kind = kind;
-	e->code = code;
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	one_line(e->text);
+	struct err made = { .kind = kind, .code = code };
+
+	/* The arguments may be parts of what *e says now. */
+	vsnprintf(made.text, sizeof(made.text), fmt, ap);
+	one_line(made.text);
+	*e = made;
 }
 
 bool err_set(struct err *e, enum err_kind kind, int code, const char *fmt, ...)
@@ -101,5 +102,6 @@ bool err_hint(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->hint, sizeof(e->hint), fmt, ap);
 	va_end(ap);
+	one_line(e->hint);
 	return false;
 }

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "clock.h"
 #include "str.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int threshold = LOG_LV_INFO;
 static char *file_path; /* under lock; NULL = stderr */
 static bool file_complained;
-static bool to_journal;
+static bool to_journal; /* under lock */
 static _Thread_local struct log_ctx ctx;
 
 bool log_level_parse(const char *name, enum log_level *ret)
@@ -94,9 +95,13 @@ bool log_open_journal(void)
 	unsigned long long dev, ino;
 	struct stat st;
 
-	to_journal = js && sscanf(js, "%llu:%llu", &dev, &ino) == 2 && !fstat(STDERR_FILENO, &st) &&
+	bool is = js && sscanf(js, "%llu:%llu", &dev, &ino) == 2 && !fstat(STDERR_FILENO, &st) &&
 		st.st_dev == dev && st.st_ino == ino;
-	return to_journal;
+
+	pthread_mutex_lock(&lock);
+	to_journal = is;
+	pthread_mutex_unlock(&lock);
+	return is;
 }
 
 struct log_ctx log_set_ctx(struct log_ctx new_ctx)
@@ -113,6 +118,8 @@ static bool write_all(int fd, const char *p, size_t n)
 	while (n) {
 		ssize_t w = write(fd, p, n);
 
+		if (w < 0 && errno == EINTR)
+			continue;
 		if (w <= 0)
 			return false;
 		p += w;
@@ -174,6 +181,7 @@ void log_at(enum log_level level, const char *fmt, ...)
 	AUTO_STR struct str line = STR_INIT;
 	char when[32];
 	size_t head;
+	bool journal;
 	va_list ap;
 
 	if ((int)level < threshold)
@@ -183,7 +191,10 @@ void log_at(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	str_vaddf(&line, fmt, ap);
 	va_end(ap);
-	if (to_journal && !file_path) {
+	pthread_mutex_lock(&lock);
+	journal = to_journal && !file_path;
+	pthread_mutex_unlock(&lock);
+	if (journal) {
 		send_journal(level, line.p + head);
 		return;
 	}

@@ -28,10 +28,12 @@
 			(v)->cap = (v)->cap ? (v)->cap * 2 : 8;                                          \
 			(v)->items = xrealloc((v)->items, (v)->cap * sizeof(*(v)->items));               \
 		}                                                                                        \
-		(v)->items[(v)->len++] = (__VA_ARGS__);                                                  \
+		(v)->items[(v)->len] = (__VA_ARGS__);                                                    \
+		(v)->len++;                                                                          \
 	} while (0)
 
-#define vec_each(type, it, v) for (type *it = (v)->items; (it) < (v)->items + (v)->len; (it)++)
+#define vec_each(type, it, v) \
+	for (type *it = (v)->items; (it) && (it) < (v)->items + (v)->len; (it)++)
 
 #define vec_done(v)                                                                                      \
 	do {                                                                                             \
