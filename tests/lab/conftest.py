@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fixtures of the lab, and a summary that says loudly what could not be tested.
+
+MHAD_BIN             programs under test                  (default: build/bin of this tree)
+MHAD_LAB_FLAVOURS    comma list; the default is all four
+MHAD_LAB_REQUIRE=1   a flavour that cannot be had is a failure, not a skip
+MHAD_LAB_CACHE       fetched programs and templates       (default: mhad-lab in the user's cache)
+MHAD_FULL=1          run the tests marked `slow` too
+"""
+import os
+from collections import Counter
+
+import pytest
+
+from .fetch import cache
+from .flavour import FLAVOURS, flavour as find_flavour
+from .lab import Lab
+from .util import Unavailable
+
+MARK = "lab: "
+WANTED = os.environ.get("MHAD_LAB_FLAVOURS", ",".join(FLAVOURS)).split(",")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: only with MHAD_FULL=1")
+
+
+def pytest_collection_modifyitems(items):
+    full = os.environ.get("MHAD_FULL")
+    for item in items:
+        if not str(item.path).startswith(os.path.dirname(__file__)):
+            continue
+        if item.get_closest_marker("slow") and not full:
+            item.add_marker(pytest.mark.skip(reason="slow: needs MHAD_FULL=1"))
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(120, func_only=True))
+
+
+@pytest.fixture(params=WANTED)
+def flavour(request):
+    """The name of each server flavour in turn; fetched and initialised here, outside the test's time."""
+    find_flavour(request.param).template()
+    return request.param
+
+
+@pytest.fixture(params=["gtid", "pos"])
+def mode(request):
+    return request.param
+
+
+@pytest.fixture
+def lab():
+    """An empty lab with a manager host; gone after the test."""
+    if os.geteuid():
+        raise Unavailable("the lab needs root: it makes namespaces and mounts")
+    with Lab.open() as it:
+        yield it
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    """What this machine cannot provide is a skip with its reason."""
+    if call.excinfo and isinstance(call.excinfo.value, Unavailable) and not os.environ.get("MHAD_LAB_REQUIRE"):
+        try:
+            pytest.skip(MARK + str(call.excinfo.value))
+        except pytest.skip.Exception:
+            call.excinfo = pytest.ExceptionInfo.from_current()
+    if call.when == "call" and call.excinfo and "lab" in getattr(item, "funcargs", {}):
+        for name, text in item.funcargs["lab"].logs():
+            item.add_report_section("call", name, "\n".join(text.splitlines()[-8:]))
+
+
+def versions():
+    found = [f"{d.parent.name} {d.read_text()}" for d in (cache() / "programs").glob("*/VERSION")]
+    try:
+        found.append(f"ma1011 {find_flavour('ma1011').version}")
+    except Unavailable:
+        pass
+    return ", ".join(sorted(found))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = terminalreporter.stats.get("skipped", [])
+    why = Counter(r.longrepr[2].split(MARK, 1)[1] for r in skipped
+                  if isinstance(r.longrepr, tuple) and MARK in r.longrepr[2])
+    terminalreporter.write_line(f"lab servers: {versions()}")
+    if why:
+        terminalreporter.write_line(
+            f"LAB: {sum(why.values())} tests NOT RUN here: " + "; ".join(f"{n} x {w}" for w, n in why.items()),
+            yellow=True, bold=True)
