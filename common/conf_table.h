@@ -139,10 +139,11 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"File whose first line is the password of user, or credential:NAME for a systemd " \
 		"credential. Others must not be able to read it.") \
 	KEY(repl_password_file, STR, INHERIT, CONF_ANY, NULL, NULL, "The same for repl_password.") \
-	KEY(tls, ENUM, INHERIT, CONF_WORDS("off", "preferred", "required", "verify"), "preferred", \
+	KEY(tls, ENUM, INHERIT, \
+		CONF_WORDS("off", "preferred", "required", "verify-ca", "verify-identity"), "preferred", \
 		"off", /* enum db_tls */ \
-		"Encryption of database connections: off, if the server can, always, or always and with " \
-		"the server's certificate checked.") \
+		"Encryption of database connections: off; if the server can; always; and with a " \
+		"certificate that tls_ca signed; and that is made out to the server's address.") \
 	KEY(tls_ca, STR, INHERIT, CONF_ANY, NULL, NULL, \
 		"File with the certificates of the authorities that sign the servers'.") \
 	KEY(tls_cert, STR, INHERIT, CONF_ANY, NULL, NULL, "File with mhad's own certificate.") \

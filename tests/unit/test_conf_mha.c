@@ -464,13 +464,13 @@ static void own_settings_and_defaults(void **state)
 	assert_int_equal(server("server1")->connect_timeout, 4000);
 	assert_int_equal(server("server1")->query_timeout, 10000);
 	assert_int_equal(server("server1")->hook_timeout, 60000);
-	loads("[server default]\ntls=verify\ntls_ca=/ca\nhook_timeout=5m\n" ONE
+	loads("[server default]\ntls=verify-ca\ntls_ca=/ca\nhook_timeout=5m\n" ONE
 	      "ssh_transport=openssh\n");
-	assert_string_equal(value("server1", CONF_tls), "verify");
+	assert_string_equal(value("server1", CONF_tls), "verify-ca");
 	assert_string_equal(value("server1", CONF_tls_ca), "/ca");
 	assert_int_equal(server("server1")->hook_timeout, 300000);
 	assert_string_equal(value("server1", CONF_ssh_transport), "openssh");
-	fails(ONE "tls=yes\n", 3, "allowed: off, preferred, required, verify");
+	fails(ONE "tls=yes\n", 3, "allowed: off, preferred, required, verify-ca, verify-identity");
 }
 
 static void log_levels(void **state)
