@@ -14,23 +14,23 @@
 #include <sys/types.h>
 #include "str.h"
 
-struct proc_opts {			/* all borrowed */
-	const char *const *argv;	/* NULL-terminated; argv[0] is looked up in PATH */
-	const char *const *env_add;	/* "NAME=value" entries added or replaced; NULL = none */
-	const char *cwd;		/* NULL: ours */
-	const void *input;		/* written to its stdin, then closed; NULL: /dev/null */
+struct proc_opts {                  /* all borrowed */
+	const char *const *argv;    /* NULL-terminated; argv[0] is looked up in PATH */
+	const char *const *env_add; /* "NAME=value" entries added or replaced; NULL = none */
+	const char *cwd;            /* NULL: ours */
+	const void *input;          /* written to its stdin, then closed; NULL: /dev/null */
 	size_t input_len;
-	size_t output_max;		/* bytes kept of each stream; 0 = 64 KiB */
-	bool merge;			/* stderr goes where stdout goes */
-	int64_t deadline;		/* instant */
-	int64_t grace_ms;		/* between TERM and KILL; 0 = 1000 */
+	size_t output_max; /* bytes kept of each stream; 0 = 64 KiB */
+	bool merge;        /* stderr goes where stdout goes */
+	int64_t deadline;  /* instant */
+	int64_t grace_ms;  /* between TERM and KILL; 0 = 1000 */
 };
 
 struct proc_result {
-	int status;		/* exit status, or -1 when a signal ended it */
-	int signal;		/* the signal, or 0 */
-	bool late;		/* it was ended by us at the deadline */
-	bool cut;		/* output was longer than the cap */
+	int status; /* exit status, or -1 when a signal ended it */
+	int signal; /* the signal, or 0 */
+	bool late;  /* it was ended by us at the deadline */
+	bool cut;   /* output was longer than the cap */
 	int64_t took_ms;
 	struct str out, err;
 };
@@ -49,10 +49,11 @@ void proc_done(struct proc_result *r);
 struct proc_child {
 	pid_t pid;
 	int exit_fd;
-	int in, out, err;	/* in: -1 without `input`, err: -1 with `merge` */
+	int in, out, err; /* in: -1 without `input`, err: -1 with `merge` */
 };
 
 /* Start only: of `o`, input (not NULL: make a pipe), merge, argv, env_add and cwd count. */
 bool proc_start(const struct proc_opts *o, struct proc_child *ret, struct err *e) MUST_USE;
-bool proc_reap(struct proc_child *c, int64_t deadline, int *ret_status, int *ret_signal) MUST_USE; /* waits for its end */
-void proc_child_done(struct proc_child *c);	/* KILLs the group if it still runs, closes all */
+bool proc_reap(struct proc_child *c, int64_t deadline, int *ret_status,
+        int *ret_signal) MUST_USE;          /* waits for its end */
+void proc_child_done(struct proc_child *c); /* KILLs the group if it still runs, closes all */

@@ -13,7 +13,7 @@ SOURCES = sorted(p for d in ("common", "node", "daemon") for p in (ROOT / d).glo
 HOMES = {
     r"mysql(/.*)?\.h": {"common/db.c", "common/db_login.c"},
     r"libssh2.*\.h": {"daemon/ssh_lib2.c"},
-    r"ev\.h": {"daemon/loop.c", "daemon/job.c"},
+    r"ev\.h": {"daemon/loop.c"},
     r"libconfig\.h": {"common/conf_native.c"},
     r"systemd/.*": {"common/log.c", "daemon/loop.c"},
     r"zstd\.h": {"common/binlog_payload.c"},
