@@ -74,7 +74,9 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SRC))
 
 # MHA's names: links to the program that looks at argv[0].
 CTL_NAMES := masterha_check_ssh masterha_check_repl
-NODE_NAMES := save_binary_logs apply_diff_relay_logs
+NODE_NAMES := save_binary_logs apply_diff_relay_logs purge_relay_logs
+# Installed as they are into sysconfdir/mhad, unless they exist there.
+CONF_FILES := mhad.conf
 PROGRAMS := $(B)/bin/mhactl $(B)/bin/mha-node
 LINKS := $(addprefix $(B)/bin/,$(CTL_NAMES) $(NODE_NAMES))
 
@@ -155,7 +157,9 @@ build/fuzz/obj/%.o: %.c
 	$(Q)$(CLANG) $(CPPFLAGS) -Idaemon -Inode $(FUZZ_FLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 build/fuzz/libcommon.a: $(patsubst %.c,build/fuzz/obj/%.o,$(COMMON_SRC))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libcommon.a
+build/fuzz/libnode.a: $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out node/mha-node.c,$(NODE_SRC)))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libnode.a build/fuzz/libcommon.a
 	$(say) LINK $@
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_COMMON)
 fuzz-build: $(FUZZERS)
@@ -196,14 +200,39 @@ bench: deps
 lint:
 	$(Q)packaging/lint
 
-install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(sysconfdir)/mhad/clusters.d
+MAN1 := $(wildcard packaging/man/*.1)
+SYSTEMD_UNITS := $(wildcard packaging/systemd/*)
+docdir ?= $(prefix)/share/doc/mhad
+
+# The settings of mhad.conf(5) come from the program's own table.
+$(B)/man/mhad.conf.5: packaging/man/mhad.conf.5.in $(B)/bin/mhactl
+	@mkdir -p $(@D)
+	$(say) MAN $@
+	$(Q)$(B)/bin/mhactl config manual >$@.list
+	$(Q)sed -e '/@SETTINGS@/{r $@.list' -e 'd;}' $< >$@
+	$(Q)rm $@.list
+
+install: all $(B)/man/mhad.conf.5
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)/examples \
+		$(DESTDIR)$(unitdir) $(DESTDIR)$(sysconfdir)/mhad/clusters.d
 	install -m 755 $(B)/bin/mhactl $(B)/bin/mha-node $(DESTDIR)$(bindir)
-	for n in $(CTL_NAMES); do ln -sf mhactl $(DESTDIR)$(bindir)/$$n; done
-	for n in $(NODE_NAMES); do ln -sf mha-node $(DESTDIR)$(bindir)/$$n; done
+	for n in $(CTL_NAMES); do ln -sf mhactl $(DESTDIR)$(bindir)/$$n || exit 1; done
+	for n in $(NODE_NAMES); do ln -sf mha-node $(DESTDIR)$(bindir)/$$n || exit 1; done
+	install -m 644 $(MAN1) $(DESTDIR)$(mandir)/man1
+	install -m 644 $(B)/man/mhad.conf.5 $(DESTDIR)$(mandir)/man5
+	install -m 644 README.md ARCHITECTURE.md LICENSE $(DESTDIR)$(docdir)
+	install -m 644 etc/* $(DESTDIR)$(docdir)/examples
+	for u in $(SYSTEMD_UNITS); do sed 's|@bindir@|$(bindir)|g' $$u >$(DESTDIR)$(unitdir)/$${u##*/} || exit 1; done
+	# Configuration that is there stays.
+	for f in $(CONF_FILES); do [ -e $(DESTDIR)$(sysconfdir)/mhad/$$f ] || install -m 600 etc/$$f $(DESTDIR)$(sysconfdir)/mhad/$$f || exit 1; done
 
 uninstall:
 	for n in mhactl mha-node $(CTL_NAMES) $(NODE_NAMES); do rm -f $(DESTDIR)$(bindir)/$$n; done
+	for m in $(notdir $(MAN1)); do rm -f $(DESTDIR)$(mandir)/man1/$$m; done
+	for u in $(notdir $(SYSTEMD_UNITS)); do rm -f $(DESTDIR)$(unitdir)/$$u; done
+	rm -f $(DESTDIR)$(mandir)/man5/mhad.conf.5
+	rm -rf $(DESTDIR)$(docdir)
+	@echo 'configuration in $(DESTDIR)$(sysconfdir)/mhad is kept'
 
 dist:
 	@mkdir -p build

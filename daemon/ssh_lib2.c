@@ -111,6 +111,18 @@ static LIBSSH2_SEND_FUNC(on_send)
 	return flush(s) ? (ssize_t)length : -errno;
 }
 
+/*
+ * poll() that first sends what acknowledgement is owed: sshd holds its next small packet back until then, and the
+ * kernel would delay it by 40 ms.  The kernel forgets the option soon, so it is set each time.
+ */
+static int poll_quick(struct pollfd *p, int ms)
+{
+	int one = 1;
+
+	setsockopt(p->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+	return poll(p, 1, ms);
+}
+
 /* Wait for the socket: what is kept goes out, something may have come in. */
 static bool wait_io(struct session *s, int64_t deadline)
 {
@@ -121,7 +133,7 @@ static bool wait_io(struct session *s, int64_t deadline)
 		return false;
 	if (s->out.len)
 		p.events |= POLLOUT;
-	rc = poll(&p, 1, clock_left_poll(deadline));
+	rc = poll_quick(&p, clock_left_poll(deadline));
 	return rc > 0 || (rc < 0 && errno == EINTR) || clock_left(deadline);
 }
 
@@ -172,7 +184,7 @@ static bool connect_in_time(int fd, const struct addrinfo *ai, int64_t deadline)
 	if (errno != EINPROGRESS)
 		return false;
 	do {
-		rc = poll(&p, 1, clock_left_poll(deadline));
+		rc = poll_quick(&p, clock_left_poll(deadline));
 	} while (rc < 0 && errno == EINTR);
 	if (rc <= 0) {
 		errno = ETIMEDOUT;
@@ -772,7 +784,7 @@ static bool wait_any(struct ssh *base, struct ssh_chan *only, int64_t deadline, 
 			p.events |= POLLOUT;
 		if (held_up)
 			until = clock_sooner(deadline, clock_in(HELD_UP_MS));
-		if (poll(&p, 1, clock_left_poll(until)) > 0 && p.revents & ~POLLOUT)
+		if (poll_quick(&p, clock_left_poll(until)) > 0 && p.revents & ~POLLOUT)
 			return true;
 		if (!clock_left(deadline))
 			return lost(s, LIBSSH2_ERROR_EAGAIN, "wait", began, e);
