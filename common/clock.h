@@ -11,10 +11,10 @@
 
 #define CLOCK_NEVER INT64_MAX
 
-int64_t clock_ms(void);			/* now; goes on while the machine is suspended (boot time) */
-int64_t clock_us(void);			/* the same in microseconds, for measuring */
-int64_t clock_in(int64_t ms);		/* the instant `ms` from now; CLOCK_NEVER for CLOCK_NEVER */
-int64_t clock_left(int64_t deadline);	/* milliseconds left, 0 when past, CLOCK_NEVER when none */
+int64_t clock_ms(void);               /* now; goes on while the machine is suspended (boot time) */
+int64_t clock_us(void);               /* the same in microseconds, for measuring */
+int64_t clock_in(int64_t ms);         /* the instant `ms` from now; CLOCK_NEVER for CLOCK_NEVER */
+int64_t clock_left(int64_t deadline); /* milliseconds left, 0 when past, CLOCK_NEVER when none */
 int64_t clock_sooner(int64_t a, int64_t b);
 
 /* The same as poll(2) wants it: -1 for no deadline, capped to an hour. */

@@ -25,8 +25,7 @@ __attribute__((constructor)) static void make_tables(void)
 	}
 	for (int t = 1; t < STEP; t++)
 		for (int i = 0; i < 256; i++)
-			tables[t][i] =
-			        tables[t - 1][i] >> 8 ^ tables[0][tables[t - 1][i] & 0xff];
+			tables[t][i] = tables[t - 1][i] >> 8 ^ tables[0][tables[t - 1][i] & 0xff];
 }
 
 /* Four bytes, as a number, that `behind` others follow in the step. */

@@ -10,10 +10,17 @@
 #include <string.h>
 
 static const char *const names[] = {
-	[ERR_NONE] = "none",	     [ERR_UNREACHABLE] = "unreachable", [ERR_LOST] = "lost",
-	[ERR_REFUSED] = "refused",   [ERR_SQL] = "sql",			[ERR_REMOTE] = "remote",
-	[ERR_PRECOND] = "precondition", [ERR_PARSE] = "parse",		[ERR_CONFIG] = "config",
-	[ERR_SYSTEM] = "system",     [ERR_CANCELED] = "canceled",
+	[ERR_NONE] = "none",
+	[ERR_UNREACHABLE] = "unreachable",
+	[ERR_LOST] = "lost",
+	[ERR_REFUSED] = "refused",
+	[ERR_SQL] = "sql",
+	[ERR_REMOTE] = "remote",
+	[ERR_PRECOND] = "precondition",
+	[ERR_PARSE] = "parse",
+	[ERR_CONFIG] = "config",
+	[ERR_SYSTEM] = "system",
+	[ERR_CANCELED] = "canceled",
 };
 
 const char *err_kind_name(enum err_kind kind)

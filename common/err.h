@@ -13,29 +13,29 @@
 #include <stdbool.h>
 #include <stdarg.h>
 
-#define MUST_USE       __attribute__((warn_unused_result))
+#define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 enum err_kind {
 	ERR_NONE,
 	ERR_UNREACHABLE, /* never connected: nothing ran */
-	ERR_LOST,	 /* cut or late after something was sent: it may have happened */
-	ERR_REFUSED,	 /* the peer answered and said no to us (login, limit): it lives */
-	ERR_SQL,	 /* a statement was answered with an error: it did not happen */
-	ERR_REMOTE,	 /* a program ran and failed: exit status in code, tail of stderr in text */
-	ERR_PRECOND,	 /* refused by us, nothing was tried */
-	ERR_PARSE,	 /* foreign bytes are not what they should be */
-	ERR_CONFIG,	 /* the operator's configuration or command line is wrong */
-	ERR_SYSTEM,	 /* a system call failed; code is errno */
-	ERR_CANCELED,	 /* given up on request */
+	ERR_LOST,        /* cut or late after something was sent: it may have happened */
+	ERR_REFUSED,     /* the peer answered and said no to us (login, limit): it lives */
+	ERR_SQL,         /* a statement was answered with an error: it did not happen */
+	ERR_REMOTE,      /* a program ran and failed: exit status in code, tail of stderr in text */
+	ERR_PRECOND,     /* refused by us, nothing was tried */
+	ERR_PARSE,       /* foreign bytes are not what they should be */
+	ERR_CONFIG,      /* the operator's configuration or command line is wrong */
+	ERR_SYSTEM,      /* a system call failed; code is errno */
+	ERR_CANCELED,    /* given up on request */
 };
 
 struct err {
 	enum err_kind kind;
-	int code;	 /* errno, server error number or exit status, by kind; 0 = none */
-	char host[96];	 /* where, when it is one host or server; else empty */
-	char text[800];	 /* what and why: one line, no secrets */
-	char hint[320];	 /* what to type or change next; may be empty */
+	int code;       /* errno, server error number or exit status, by kind; 0 = none */
+	char host[96];  /* where, when it is one host or server; else empty */
+	char text[800]; /* what and why: one line, no secrets */
+	char hint[320]; /* what to type or change next; may be empty */
 };
 
 /* Set the error at its origin.  Always returns false, so that failure reads in one line. */

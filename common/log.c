@@ -22,8 +22,10 @@ static const struct {
 	const char *name;
 	int priority;
 } levels[] = {
-	[LOG_LV_DEBUG] = { "debug", LOG_DEBUG },	 [LOG_LV_INFO] = { "info", LOG_INFO },
-	[LOG_LV_NOTICE] = { "notice", LOG_NOTICE },	 [LOG_LV_WARNING] = { "warning", LOG_WARNING },
+	[LOG_LV_DEBUG] = { "debug", LOG_DEBUG },
+	[LOG_LV_INFO] = { "info", LOG_INFO },
+	[LOG_LV_NOTICE] = { "notice", LOG_NOTICE },
+	[LOG_LV_WARNING] = { "warning", LOG_WARNING },
 	[LOG_LV_ERROR] = { "error", LOG_ERR },
 };
 
@@ -47,8 +49,9 @@ bool log_level_parse(const char *name, enum log_level *ret)
 		return true;
 	}
 	/* The logger MHA used knows these above error; nothing we say is more than an error. */
-	if (!strcasecmp(name, "err") || !strcasecmp(name, "critical") || !strcasecmp(name, "crit") ||
-		!strcasecmp(name, "alert") || !strcasecmp(name, "emergency") || !strcasecmp(name, "emerg")) {
+	if (!strcasecmp(name, "err") || !strcasecmp(name, "critical") ||
+	        !strcasecmp(name, "crit") || !strcasecmp(name, "alert") ||
+	        !strcasecmp(name, "emergency") || !strcasecmp(name, "emerg")) {
 		*ret = LOG_LV_ERROR;
 		return true;
 	}
@@ -96,7 +99,7 @@ bool log_open_journal(void)
 	struct stat st;
 
 	bool is = js && sscanf(js, "%llu:%llu", &dev, &ino) == 2 && !fstat(STDERR_FILENO, &st) &&
-		st.st_dev == dev && st.st_ino == ino;
+	          st.st_dev == dev && st.st_ino == ino;
 
 	pthread_mutex_lock(&lock);
 	to_journal = is;
@@ -139,7 +142,8 @@ static void put(const char *bytes, size_t n)
 		file_complained = false;
 	} else {
 		if (file_path && !file_complained) {
-			dprintf(STDERR_FILENO, "cannot write log file %s: %m; lines go to stderr\n", file_path);
+			dprintf(STDERR_FILENO, "cannot write log file %s: %m; lines go to stderr\n",
+			        file_path);
 			file_complained = true;
 		}
 		write_all(STDERR_FILENO, bytes, n);
@@ -147,7 +151,8 @@ static void put(const char *bytes, size_t n)
 	pthread_mutex_unlock(&lock);
 }
 
-static int add_field(struct iovec *iov, int n, char *buf, size_t size, const char *name, const char *value)
+static int add_field(
+        struct iovec *iov, int n, char *buf, size_t size, const char *name, const char *value)
 {
 	if (!value)
 		return n;
@@ -204,7 +209,8 @@ void log_at(enum log_level level, const char *fmt, ...)
 
 void log_err(enum log_level level, const struct err *e)
 {
-	log_at(level, "%s%s%s%s%s", e->host, e->host[0] ? ": " : "", e->text, e->hint[0] ? "  Hint: " : "", e->hint);
+	log_at(level, "%s%s%s%s%s", e->host, e->host[0] ? ": " : "", e->text,
+	        e->hint[0] ? "  Hint: " : "", e->hint);
 }
 
 void log_raw(const char *bytes, size_t n)

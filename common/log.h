@@ -41,11 +41,11 @@ bool log_open_journal(void);
 struct log_ctx log_set_ctx(struct log_ctx ctx);
 
 void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
-#define log_debug(...)	 log_at(LOG_LV_DEBUG, __VA_ARGS__)
-#define log_info(...)	 log_at(LOG_LV_INFO, __VA_ARGS__)
-#define log_notice(...)	 log_at(LOG_LV_NOTICE, __VA_ARGS__)
+#define log_debug(...)   log_at(LOG_LV_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_at(LOG_LV_INFO, __VA_ARGS__)
+#define log_notice(...)  log_at(LOG_LV_NOTICE, __VA_ARGS__)
 #define log_warning(...) log_at(LOG_LV_WARNING, __VA_ARGS__)
-#define log_error(...)	 log_at(LOG_LV_ERROR, __VA_ARGS__)
+#define log_error(...)   log_at(LOG_LV_ERROR, __VA_ARGS__)
 
 /* Text, where and hint of an error as one line. */
 void log_err(enum log_level level, const struct err *e);

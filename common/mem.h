@@ -16,7 +16,7 @@
 void *xmalloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *xzalloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *p, size_t n) __attribute__((returns_nonnull));
-char *xstrdup(const char *s);			/* NULL gives NULL */
+char *xstrdup(const char *s); /* NULL gives NULL */
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
@@ -28,11 +28,11 @@ void mem_free_secret(char *secret);
 
 /* Scoped cleanup: `AUTO(free) char *p = ...;`, `AUTO_FD int fd = ...;`.
  * A type's module declares its own with CLEANUP_FN(name, type *, free_function). */
-#define CLEANUP_FN(name, type, func)						\
-	static inline __attribute__((unused)) void cleanup_##name(type *p)	\
-	{									\
-		if (*p)								\
-			func(*p);						\
+#define CLEANUP_FN(name, type, func)                                                               \
+	static inline __attribute__((unused)) void cleanup_##name(type *p)                         \
+	{                                                                                          \
+		if (*p)                                                                            \
+			func(*p);                                                                  \
 	}
 #define AUTO(name) __attribute__((cleanup(cleanup_##name)))
 
@@ -41,11 +41,11 @@ void cleanup_fd(int *fd);
 #define AUTO_FD __attribute__((cleanup(cleanup_fd)))
 
 /* Move ownership out of a scope-cleaned variable. */
-#define TAKE(p)						\
-	__extension__({					\
-		__typeof__(p) take_tmp_ = (p);		\
-		(p) = NULL;				\
-		take_tmp_;				\
+#define TAKE(p)                                                                                    \
+	__extension__({                                                                            \
+		__typeof__(p) take_tmp_ = (p);                                                     \
+		(p) = NULL;                                                                        \
+		take_tmp_;                                                                         \
 	})
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

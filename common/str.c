@@ -118,7 +118,11 @@ void str_add_shell(struct str *s, const char *text)
 static size_t utf8_len(const unsigned char *p)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
+	size_t n = p[0] < 0x80                   ? 1
+	           : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+	           : p[0] >= 0xe0                ? 3
+	           : p[0] >= 0xc2                ? 2
+	                                         : 0;
 	uint32_t c = n == 1 ? p[0] : n ? p[0] & (0x7fu >> n) : 0;
 
 	if (n == 3 && p[0] >= 0xf0)
@@ -239,7 +243,8 @@ int str_distance(const char *a, const char *b)
 		for (int j = 1; j <= m; j++) {
 			int same = a[i - 1] == b[j - 1] ? 0 : 1;
 
-			d[i][j] = least(least(d[i - 1][j] + 1, d[i][j - 1] + 1), d[i - 1][j - 1] + same);
+			d[i][j] = least(
+			        least(d[i - 1][j] + 1, d[i][j - 1] + 1), d[i - 1][j - 1] + same);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
 		}

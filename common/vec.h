@@ -15,29 +15,32 @@
 #include <stdlib.h>
 #include "mem.h"
 
-#define VEC(type)			\
-	struct {			\
-		type *items;		\
-		size_t len, cap;	\
+#define VEC(type)                                                                                  \
+	struct {                                                                                   \
+		type *items;                                                                       \
+		size_t len, cap;                                                                   \
 	}
-#define VEC_INIT { NULL, 0, 0 }
+#define VEC_INIT                                                                                   \
+	{                                                                                          \
+		NULL, 0, 0                                                                         \
+	}
 
-#define vec_push(v, ...)                                                                                 \
-	do {                                                                                             \
-		if ((v)->len == (v)->cap) {                                                              \
-			(v)->cap = (v)->cap ? (v)->cap * 2 : 8;                                          \
-			(v)->items = xrealloc((v)->items, (v)->cap * sizeof(*(v)->items));               \
-		}                                                                                        \
-		(v)->items[(v)->len] = (__VA_ARGS__);                                                    \
-		(v)->len++;                                                                          \
+#define vec_push(v, ...)                                                                           \
+	do {                                                                                       \
+		if ((v)->len == (v)->cap) {                                                        \
+			(v)->cap = (v)->cap ? (v)->cap * 2 : 8;                                    \
+			(v)->items = xrealloc((v)->items, (v)->cap * sizeof(*(v)->items));         \
+		}                                                                                  \
+		(v)->items[(v)->len] = (__VA_ARGS__);                                              \
+		(v)->len++;                                                                        \
 	} while (0)
 
-#define vec_each(type, it, v) \
+#define vec_each(type, it, v)                                                                      \
 	for (type *it = (v)->items; (it) && (it) < (v)->items + (v)->len; (it)++)
 
-#define vec_done(v)                                                                                      \
-	do {                                                                                             \
-		free((v)->items);                                                                        \
-		(v)->items = NULL;                                                                       \
-		(v)->len = (v)->cap = 0;                                                                 \
+#define vec_done(v)                                                                                \
+	do {                                                                                       \
+		free((v)->items);                                                                  \
+		(v)->items = NULL;                                                                 \
+		(v)->len = (v)->cap = 0;                                                           \
 	} while (0)

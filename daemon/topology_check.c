@@ -663,9 +663,9 @@ static void check_purged(struct topology_work *w, const struct topology_server *
 	        !v->snap->executed)
 		return;
 	AUTO(gtid)
-	struct gtid_set *has =
-	        v->channel->retrieved ? gtid_set_union(v->snap->executed, v->channel->retrieved)
-	                              : gtid_set_dup(v->snap->executed);
+	struct gtid_set *has = v->channel->retrieved
+	                               ? gtid_set_union(v->snap->executed, v->channel->retrieved)
+	                               : gtid_set_dup(v->snap->executed);
 	if (gtid_set_contains(has, m->snap->purged))
 		return;
 	AUTO(gtid) struct gtid_set *missing = gtid_set_subtract(m->snap->purged, has);

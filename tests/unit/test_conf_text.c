@@ -64,7 +64,8 @@ static void explanations(void **state)
 	AUTO(free) char *user = conf_explain(CONF_ssh_user);
 
 	(void)state;
-	assert_non_null(strstr(tls, "allowed   off, preferred, required, verify-ca, verify-identity\n"));
+	assert_non_null(
+	        strstr(tls, "allowed   off, preferred, required, verify-ca, verify-identity\n"));
 	assert_non_null(strstr(tls, "default   preferred; in MHA's format off\n"));
 	assert_non_null(strstr(interval, "allowed   100ms to 24h\n"));
 	assert_non_null(strstr(interval, "default   3s\n"));
