@@ -89,7 +89,7 @@ static const char *secret_path(struct arena *a, const char *where, struct err *e
 const char *conf_secret_read(struct arena *a, const char *where, struct err *e)
 {
 	const char *path = secret_path(a, where, e), *secret = NULL;
-	size_t len;
+	size_t len = 0;
 	mode_t mode;
 	char *buf;
 

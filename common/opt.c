@@ -198,7 +198,8 @@ bool opt_parse(const struct opt *opts, int argc, char **argv, int *ret_words, st
 		} else if (ret_words) {
 			argv[++words] = argv[i];
 		} else {
-			err_set(e, ERR_CONFIG, 0, "unexpected argument \"%s\"", argv[i]);
+			/* Not shown: it may be the rest of a password that a shell has cut. */
+			err_set(e, ERR_CONFIG, 0, "word %d of the command line is no option", i);
 			return err_hint(e, "--help lists the options");
 		}
 	}

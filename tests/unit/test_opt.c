@@ -144,7 +144,7 @@ static void words_are_collected_in_order(void **state)
 	assert_string_equal(argv_[2], "two");
 	assert_string_equal(argv_[3], "--three");
 	assert_false(parse("one"));
-	assert_string_equal(err.text, "unexpected argument \"one\"");
+	assert_string_equal(err.text, "word 1 of the command line is no option");
 }
 
 static void secrets_leave_argv(void **state)

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cmds - the commands themselves, for the table in mhactl.c; each lives in the file named beside
+ * it.
+ */
+#pragma once
+#include "cmd.h"
+
+int cmd_check_ssh(struct cmd *c, int argc, char **argv);      /* cmd_ssh.c */
+int cmd_check_repl(struct cmd *c, int argc, char **argv);     /* cmd_repl.c */
+int cmd_check_config(struct cmd *c, int argc, char **argv);   /* cmd_config.c */
+int cmd_config_show(struct cmd *c, int argc, char **argv);    /* cmd_config.c */
+int cmd_config_explain(struct cmd *c, int argc, char **argv); /* cmd_config.c */
+int cmd_config_convert(struct cmd *c, int argc, char **argv); /* cmd_config.c */
+int cmd_config_sample(struct cmd *c, int argc, char **argv);  /* cmd_config.c */
+int cmd_config_manual(struct cmd *c, int argc, char **argv);  /* cmd_config.c */
+int cmd_check_hooks(struct cmd *c, int argc, char **argv);    /* cmd_hooks.c */
+int cmd_topology(struct cmd *c, int argc, char **argv);       /* cmd_topology.c */

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hook - users' scripts, called as MHA calls them.  Runs on: builders anywhere, hook_run() on a
+ * worker, hook_start() on the loop.  Logs: never.
+ *
+ * A hook is configured as a shell command prefix.  It runs as `sh -c '<prefix> "$@"'`, so that the
+ * prefix may carry its own arguments and each of ours arrives byte for byte (MHA's arrive with
+ * stray backslashes), in the directory the command was started in, in its own process group,
+ * without a terminal.
+ *
+ * The argument lists are a contract with scripts that reject what they do not know: names, order
+ * and number are MHA's.
+ */
+#pragma once
+#include <stdint.h>
+#include "conf.h"
+#include "proc.h"
+
+struct hook; /* one call, ready to run: owns copies of all it needs */
+
+/* The call of `--command=status` for the current master; NULL when the script is not configured.
+ * Returns owned. */
+struct hook *hook_ip_failover_status(const struct conf_server *master);
+struct hook *hook_shutdown_status(const struct conf_server *master);
+void hook_free(struct hook *h); /* NULL is fine */
+CLEANUP_FN(hook, struct hook *, hook_free)
+
+/* Whether a script setting has a command: "" switches an inherited one off. */
+bool hook_is_set(const char *prefix);
+
+const char *hook_setting(
+        const struct hook *h); /* "master_ip_failover_script"; borrowed from the program */
+const char *const *hook_args(
+        const struct hook *h); /* NULL-terminated, without the prefix; borrowed from the hook */
+
+/* The call as one line for the log.  Returns owned. */
+char *hook_text(const struct hook *h);
+
+/*
+ * Run and wait, at most until the deadline.  Success is exit status 0.  ERR_REMOTE: another status
+ * (code), a signal, or late; ERR_SYSTEM: it could not be started.  `ret_output` (may be NULL) gets
+ * what it wrote, both streams, also when it failed.
+ */
+bool hook_run(
+        const struct hook *h, int64_t deadline, struct str *ret_output, struct err *e) MUST_USE;
+
+/*
+ * The same as a job: takes the hook; `done` is called once, on the loop, with what it wrote (empty
+ * if it is late beyond all means) and NULL or the error.
+ */
+struct job_pool;
+typedef void (*hook_done_fn)(
+        void *arg, const struct hook *h, const struct str *output, const struct err *e);
+void hook_start(
+        struct job_pool *p, struct hook *h, int64_t timeout_ms, hook_done_fn done, void *arg);
+
+/* The ssh option string that MHA hands to scripts and node tools: its check set (4 options), or the
+ * one for long sessions. */
+enum hook_ssh_set { HOOK_SSH_CHECK, HOOK_SSH_LONG };
+char *hook_ssh_options(enum hook_ssh_set set, const struct conf_server *s);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mhactl - the operator's tool, under its own name and MHA's.  One table holds all commands; the
+ * name it was started by, or its first words, choose the row.
+ */
+#include "cmds.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int cmd_help(struct cmd *c, int argc, char **argv);
+
+#define ARGS_CLUSTER "[--json] CLUSTER|--conf=FILE"
+
+static const struct cmd_verb verbs[] = {
+	{ "topology", cmd_topology, false, ARGS_CLUSTER,
+	        "the tree of a cluster: roles, versions, lag, and what is wrong",
+	        "All servers are read now and at once; nothing is changed. Exit code 1: no server "
+	        "can be called the master." },
+	{ "check repl", cmd_check_repl, false, ARGS_CLUSTER,
+	        "would a failover work, is replication healthy?",
+	        "All of masterha_check_repl's checks; all that is wrong is said at once. Hooks are "
+	        "called with "
+	        "--command=status." },
+	{ "check ssh", cmd_check_ssh, false, "[--all-pairs] " ARGS_CLUSTER,
+	        "are all hosts reachable over SSH?",
+	        "From here to each host, which is all that mhad needs; --all-pairs tests what MHA "
+	        "needs." },
+	{ "check hooks", cmd_check_hooks, false, ARGS_CLUSTER,
+	        "do the hook scripts answer --command=status?",
+	        "Hooks that know no status call are only looked for." },
+	{ "check config", cmd_check_config, false, ARGS_CLUSTER, "is the cluster's file good?",
+	        "Every problem with file and line; warnings do not count as failure." },
+	{ "config show", cmd_config_show, false, ARGS_CLUSTER,
+	        "every setting of each server, and where it came from",
+	        "Names are not looked up and init_conf_load_script is not run." },
+	{ "config explain", cmd_config_explain, false, "[SETTING...]",
+	        "what a setting means; without a name, all of them", NULL },
+	{ "config convert", cmd_config_convert, false, "[--output=FILE] CLUSTER|--conf=FILE",
+	        "write a cluster's file in mhad's own format",
+	        "The result holds the file's passwords." },
+	{ "config sample", cmd_config_sample, false, "[--mha] [--global]",
+	        "print a commented sample file", NULL },
+	{ "config manual", cmd_config_manual, false, "", "print the settings as part of a manual page",
+	        "What mhad.conf(5) is made from, in mdoc(7)." },
+	{ "help", cmd_help, false, "[COMMAND|exit-codes]", "this text, or that of a command",
+	        NULL },
+	{ "masterha_check_repl", cmd_check_repl, true, "--conf=FILE [--global_conf=FILE]",
+	        "MHA's check of replication (mhactl check repl)",
+	        "Prints \"MySQL Replication Health is OK.\" or \"... NOT OK!\" on standard output; "
+	        "exit code 0 or 1." },
+	{ "masterha_check_ssh", cmd_check_ssh, true,
+	        "--conf=FILE [--global_conf=FILE] [--manager-only]",
+	        "MHA's check of SSH between all hosts (mhactl check ssh --all-pairs)",
+	        "Exit code 0 or 1." },
+};
+
+static const char examples[] =
+        "\nexamples:\n"
+        "  mhactl topology app1                       the cluster of " MHAD_SYSCONFDIR
+        "/clusters.d/app1.conf or .cnf\n"
+        "  mhactl check repl --conf=/etc/app1.cnf     an MHA file works as it is\n"
+        "  mhactl topology --json app1 | jq .master\n"
+        "  mhactl config explain ping_interval\n"
+        "  mhactl config convert app1.cnf --output=app1.conf\n"
+        "\n`mhactl COMMAND --help` tells more; `mhactl help exit-codes` lists the exit codes.\n";
+
+static void print_usage(FILE *to)
+{
+	fputs("usage: mhactl COMMAND [options] [CLUSTER]\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		fprintf(to, "  %-20s %s\n", verbs[i].name, verbs[i].summary);
+	fputs(examples, to);
+}
+
+static void print_exit_codes(void)
+{
+#define CMD_EXIT_LINE(name, code, text) printf("%3d  %s\n", code, text);
+	CMD_EXITS(CMD_EXIT_LINE)
+#undef CMD_EXIT_LINE
+}
+
+/* How many of the words make up this name; 0 = they do not. */
+static int match(const char *name, int n, char **words)
+{
+	int used = 0;
+
+	while (*name) {
+		size_t len = strcspn(name, " ");
+
+		if (used >= n || strlen(words[used]) != len || memcmp(words[used], name, len) != 0)
+			return 0;
+		used++;
+		name += len + (name[len] == ' ');
+	}
+	return used;
+}
+
+static const struct cmd_verb *find_verb(int n, char **words, int *ret_used)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		*ret_used = match(verbs[i].name, n, words);
+		if (*ret_used)
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+/* "check" alone, or a typing error: name what was probably meant. */
+static int unknown(int n, char **words)
+{
+	const struct cmd_verb *best = NULL;
+	AUTO_STR struct str typed = STR_INIT;
+	int best_distance = 5;
+
+	for (int i = 0; i < n && i < 2 && words[i][0] != '-'; i++)
+		str_addf(&typed, "%s%s", i ? " " : "", words[i]);
+	fprintf(stderr, "mhactl: there is no command \"%s\"\n", typed.len ? typed.p : words[0]);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		AUTO(free) char *first = xstrndup(words[0], strlen(words[0]));
+		int d = str_distance(typed.p, verbs[i].name),
+		    d1 = str_distance(first, verbs[i].name);
+
+		if (str_starts(verbs[i].name, words[0])) {
+			fprintf(stderr, "Hint: mhactl %s\n", verbs[i].name);
+			best_distance = 0;
+		}
+		if (d1 < d)
+			d = d1;
+		if (d < best_distance) {
+			best_distance = d;
+			best = &verbs[i];
+		}
+	}
+	if (best_distance && best)
+		fprintf(stderr, "Hint: did you mean mhactl %s?\n", best->name);
+	fputs("mhactl help lists the commands.\n", stderr);
+	return CMD_USAGE;
+}
+
+static int run(const struct cmd_verb *v, int argc, char **argv)
+{
+	struct cmd c = { .verb = v };
+	int code = v->run(&c, argc, argv);
+
+	if (c.workers) {
+		fflush(NULL);
+		_exit(code);
+	}
+	return code;
+}
+
+static int cmd_help(struct cmd *c, int argc, char **argv)
+{
+	static char help[] = "--help";
+	char *line[] = { help, help, NULL };
+	const struct cmd_verb *v;
+	int used;
+
+	(void)c;
+	if (argc < 2 || argv[1][0] == '-') {
+		print_usage(stdout);
+		return CMD_OK;
+	}
+	if (str_is(argv[1], "exit-codes")) {
+		print_exit_codes();
+		return CMD_OK;
+	}
+	v = find_verb(argc - 1, argv + 1, &used);
+	if (!v)
+		return unknown(argc - 1, argv + 1);
+	return v->run == cmd_help ? cmd_help(c, 1, argv) : run(v, 2, line);
+}
+
+int main(int argc, char **argv)
+{
+	char *slash = argc ? strrchr(argv[0], '/') : NULL;
+	char *name = slash ? slash + 1 : argv[0];
+	const struct cmd_verb *v;
+	int used;
+
+	signal(SIGPIPE, SIG_IGN); /* a peer that goes away is an error of one call, not our end */
+	v = find_verb(1, &name, &used);
+	if (v && v->mha)
+		return run(v, argc, argv);
+	if (argc < 2) {
+		print_usage(stderr);
+		return CMD_USAGE;
+	}
+	if (str_is(argv[1], "--version") || str_is(argv[1], "-V")) {
+		printf("mhactl %s\n", MHAD_VERSION);
+		return CMD_OK;
+	}
+	if (str_is(argv[1], "--help") || str_is(argv[1], "-h")) {
+		print_usage(stdout);
+		return CMD_OK;
+	}
+	v = find_verb(argc - 1, argv + 1, &used);
+	return v ? run(v, argc - used, argv + used) : unknown(argc - 1, argv + 1);
+}
