@@ -74,9 +74,9 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SRC))
 
 # MHA's names: links to the program that looks at argv[0].
 CTL_NAMES := masterha_check_ssh masterha_check_repl
-NODE_NAMES := save_binary_logs apply_diff_relay_logs purge_relay_logs
+NODE_NAMES := save_binary_logs apply_diff_relay_logs purge_relay_logs filter_mysqlbinlog
 # Installed as they are into sysconfdir/mhad, unless they exist there.
-CONF_FILES := mhad.conf
+CONF_FILES := mhad.conf node.conf
 PROGRAMS := $(B)/bin/mhactl $(B)/bin/mha-node
 LINKS := $(addprefix $(B)/bin/,$(CTL_NAMES) $(NODE_NAMES))
 

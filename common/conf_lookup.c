@@ -107,6 +107,7 @@ static void start_workers(struct batch *b)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK);
+	/* The caller is a holder too: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	for (size_t i = 0; i < b->n && i < THREADS_MAX; i++) {
 		pthread_mutex_lock(&b->lock);
 		b->holders++;

@@ -172,6 +172,7 @@ static const struct topology_server *without_roots(struct topology_work *w)
 	const char *name = NULL;
 	for (size_t i = 0; i < w->t->n_servers; i++) {
 		const struct topology_server *v = &w->t->servers[i];
+		/* servers has n_servers items: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		if (v->is_slave) {
 			same = same && (!name || str_is(name, v->source_name));
 			name = v->source_name;

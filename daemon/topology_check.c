@@ -516,7 +516,7 @@ static void check_delay(struct topology_work *w, const struct topology_server *v
 		add(w, TOPOLOGY_DELAY_TOO_LONG, v, NULL,
 		        "Slave %s is %lld seconds behind the master; %lld are allowed.",
 		        topology_host(v), (long long)ch->seconds_behind,
-		        (long long)(w->o.max_delay + on_purpose));
+		        (long long)w->o.max_delay + (long long)on_purpose);
 	if (on_purpose)
 		add(w, TOPOLOGY_DELAYED_SLAVE, v, "no_master=1 keeps it from being chosen",
 		        "Slave %s is delayed by %lld seconds on purpose.", topology_host(v),
