@@ -176,7 +176,7 @@ check: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=address unit-build
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
-	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q tests $(PYTEST_ARGS)
+	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile tests $(PYTEST_ARGS)
 
 check-full: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
@@ -184,7 +184,7 @@ check-full: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=thread unit-build all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) CC=clang B=build/clang all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
-	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q tests $(PYTEST_ARGS)
+	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile tests $(PYTEST_ARGS)
 
 lab: all tools
 	$(Q)MHAD_BIN=$(CURDIR)/$(B)/bin $(PYTHON) -m pytest -q tests/lab $(PYTEST_ARGS)
@@ -203,6 +203,8 @@ lint:
 MAN1 := $(wildcard packaging/man/*.1)
 SYSTEMD_UNITS := $(wildcard packaging/systemd/*)
 docdir ?= $(prefix)/share/doc/mhad
+scriptdir ?= $(prefix)/share/mhad/scripts
+SCRIPTS := $(wildcard scripts/*)
 
 # The settings of mhad.conf(5) come from the program's own table.
 $(B)/man/mhad.conf.5: packaging/man/mhad.conf.5.in $(B)/bin/mhactl
@@ -214,10 +216,12 @@ $(B)/man/mhad.conf.5: packaging/man/mhad.conf.5.in $(B)/bin/mhactl
 
 install: all $(B)/man/mhad.conf.5
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)/examples \
-		$(DESTDIR)$(unitdir) $(DESTDIR)$(sysconfdir)/mhad/clusters.d
+		$(DESTDIR)$(unitdir) $(DESTDIR)$(scriptdir) $(DESTDIR)$(sysconfdir)/mhad/clusters.d
 	install -m 755 $(B)/bin/mhactl $(B)/bin/mha-node $(DESTDIR)$(bindir)
 	for n in $(CTL_NAMES); do ln -sf mhactl $(DESTDIR)$(bindir)/$$n || exit 1; done
 	for n in $(NODE_NAMES); do ln -sf mha-node $(DESTDIR)$(bindir)/$$n || exit 1; done
+	install -m 755 $(filter-out scripts/vip_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
+	install -m 644 scripts/vip_common.sh $(DESTDIR)$(scriptdir)
 	install -m 644 $(MAN1) $(DESTDIR)$(mandir)/man1
 	install -m 644 $(B)/man/mhad.conf.5 $(DESTDIR)$(mandir)/man5
 	install -m 644 README.md ARCHITECTURE.md LICENSE $(DESTDIR)$(docdir)
@@ -231,7 +235,7 @@ uninstall:
 	for m in $(notdir $(MAN1)); do rm -f $(DESTDIR)$(mandir)/man1/$$m; done
 	for u in $(notdir $(SYSTEMD_UNITS)); do rm -f $(DESTDIR)$(unitdir)/$$u; done
 	rm -f $(DESTDIR)$(mandir)/man5/mhad.conf.5
-	rm -rf $(DESTDIR)$(docdir)
+	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(prefix)/share/mhad
 	@echo 'configuration in $(DESTDIR)$(sysconfdir)/mhad is kept'
 
 dist:

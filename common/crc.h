@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * crc - CRC32 as in binlogs (zlib's polynomial), quick for events of a few dozen bytes too, where
- * zlib needs four times as long.  Runs on: any thread.  Logs: never.
+ * zlib takes many times as long.  Runs on: any thread.  Logs: never.
  */
 #pragma once
 #include <stddef.h>

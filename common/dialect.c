@@ -37,6 +37,7 @@ static const struct dialect series[] = {
 	MYSQL(8, 0, 0),
 	MYSQL(8, 0, 17),
 	MYSQL(8, 0, 22),
+	MYSQL(8, 0, 23),
 	MYSQL(8, 0, 26),
 	MYSQL(8, 1, 0),
 	MYSQL(8, 2, 0),
@@ -182,6 +183,8 @@ static const struct item vars[VAR_COUNT] = {
 	        ITEM("relay_log_info_file", EVER("relay_log_info_file"), FROM(8, 3, 0, NULL)),
 	[VAR_PARALLEL_WORKERS] = RENAMED_26(
 	        "slave_parallel_workers", "replica_parallel_workers", "slave_parallel_threads"),
+	[VAR_CHECKPOINT_PERIOD] =
+	        RENAMED_26("slave_checkpoint_period", "replica_checkpoint_period", NULL),
 	[VAR_SEMISYNC_SOURCE_ENABLED] = RENAMED_26("rpl_semi_sync_master_enabled",
 	        "rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled"),
 	[VAR_SEMISYNC_REPLICA_ENABLED] = RENAMED_26("rpl_semi_sync_slave_enabled",
@@ -203,6 +206,16 @@ static const struct item statuses[STAT_COUNT] = {
 	        "Rpl_semi_sync_replica_status", "Rpl_semi_sync_slave_status"),
 	[STAT_SEMISYNC_CLIENTS] = RENAMED_26("Rpl_semi_sync_master_clients",
 	        "Rpl_semi_sync_source_clients", "Rpl_semi_sync_master_clients"),
+};
+
+static const struct item words[WORD_COUNT] = {
+	[WORD_REPLICA] = RENAMED_22("SLAVE", "REPLICA", "SLAVE"),
+	[WORD_SOURCE] = ITEM("MASTER", EVER("MASTER"), FROM(8, 0, 23, "SOURCE")),
+	[WORD_CHANGE_SOURCE] = ITEM("CHANGE MASTER", EVER("CHANGE MASTER"),
+	        FROM(8, 0, 23, "CHANGE REPLICATION SOURCE")),
+	[WORD_POS_WAIT] = RENAMED_26("MASTER_POS_WAIT", "SOURCE_POS_WAIT", "MASTER_POS_WAIT"),
+	[WORD_GTID_WAIT] = ITEM("MASTER_GTID_WAIT", EVER("WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS"),
+	        FROM(5, 7, 0, "WAIT_FOR_EXECUTED_GTID_SET")),
 };
 
 /* The text does not matter, only that there is one. */
@@ -321,6 +334,11 @@ const char *dialect_var(const struct dialect *d, enum dialect_var what)
 const char *dialect_status(const struct dialect *d, enum dialect_status what)
 {
 	return spell(d, &statuses[what], NULL);
+}
+
+const char *dialect_word(const struct dialect *d, enum dialect_word what)
+{
+	return spell(d, &words[what], NULL);
 }
 
 bool dialect_can(const struct dialect *d, enum dialect_cap what)

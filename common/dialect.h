@@ -99,6 +99,7 @@ enum dialect_var {
 	VAR_RELAY_LOG_INFO_REPOSITORY,
 	VAR_RELAY_LOG_INFO_FILE,
 	VAR_PARALLEL_WORKERS,
+	VAR_CHECKPOINT_PERIOD,
 	VAR_SEMISYNC_SOURCE_ENABLED,
 	VAR_SEMISYNC_REPLICA_ENABLED,
 	VAR_SEMISYNC_WAIT_COUNT,
@@ -115,6 +116,16 @@ enum dialect_status {
 	STAT_SEMISYNC_REPLICA_STATUS,
 	STAT_SEMISYNC_CLIENTS,
 	STAT_COUNT
+};
+
+/* Words that statements are made of. */
+enum dialect_word {
+	WORD_REPLICA,       /* in START, STOP, RESET: SLAVE or REPLICA */
+	WORD_SOURCE,        /* in front of CHANGE's options, and in UNTIL: MASTER or SOURCE */
+	WORD_CHANGE_SOURCE, /* CHANGE MASTER or CHANGE REPLICATION SOURCE */
+	WORD_POS_WAIT,      /* function (file, position, seconds) */
+	WORD_GTID_WAIT,     /* function (GTIDs, seconds) */
+	WORD_COUNT
 };
 
 enum dialect_cap {
@@ -143,6 +154,7 @@ const char *dialect_var(
         const struct dialect *d, enum dialect_var what); /* NULL: no such variable */
 const char *dialect_status(
         const struct dialect *d, enum dialect_status what); /* NULL: no such counter */
+const char *dialect_word(const struct dialect *d, enum dialect_word what); /* never NULL */
 bool dialect_can(const struct dialect *d, enum dialect_cap what);
 
 /* The name before the last renaming, which may be in force instead; NULL when there is none. */
