@@ -128,7 +128,7 @@ static void no_callbacks(void **state)
 static void late_job_ends_at_its_deadline(void **state)
 {
 	static struct task t = { .sleep_ms = 2000 };
-	int64_t at = clock_in(60);
+	int64_t at = clock_in(200);
 
 	(void)state;
 	start(&t, at);
@@ -136,8 +136,8 @@ static void late_job_ends_at_its_deadline(void **state)
 	assert_int_equal(t.dones, 1);
 	assert_int_equal(t.kind, ERR_LOST);
 	assert_true(t.late);
-	assert_string_equal(t.text, "task: no answer within 60 ms");
-	assert_in_range(t.done_at, at, at + 250);
+	assert_string_equal(t.text, "task: no answer within 200 ms");
+	assert_in_range(t.done_at, at, at + 1500);
 	wait_returned(&t);
 	assert_true(t.saw_abandoned);
 	for (int i = 0; i < 1000 && !n_freed; i++)
@@ -152,10 +152,10 @@ static void hung_workers_are_replaced(void **state)
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
-		hung[i] = (struct task){ .sleep_ms = 400, .stubborn = true };
-		start(&hung[i], clock_in(40));
+		hung[i] = (struct task){ .sleep_ms = 2500, .stubborn = true };
+		start(&hung[i], clock_in(300));
 	}
-	start(&quick, clock_in(350));
+	start(&quick, clock_in(2300));
 	job_wait_all(pool);
 	assert_int_equal(quick.value, 1);
 	assert_int_equal(quick.kind, ERR_NONE);
@@ -172,10 +172,10 @@ static void not_begun_is_not_lost(void **state)
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
-		busy[i] = (struct task){ .sleep_ms = 150 };
+		busy[i] = (struct task){ .sleep_ms = 600 };
 		start(&busy[i], clock_in(5000));
 	}
-	start(&t, clock_in(30));
+	start(&t, clock_in(100));
 	job_wait_all(pool);
 	assert_int_equal(t.dones, 1);
 	assert_int_equal(t.kind, ERR_SYSTEM);
