@@ -77,7 +77,7 @@ bool err_sys(struct err *e, const char *fmt, ...)
 
 bool err_ctx(struct err *e, const char *fmt, ...)
 {
-	char inner[sizeof(e->text)];
+	char inner[sizeof(((struct err *)NULL)->text)];
 	size_t n;
 	va_list ap;
 

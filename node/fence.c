@@ -691,8 +691,8 @@ static bool release(const struct args *a, bool *ret_recorded, int *ret_units, st
 int fence_release_serve(const struct args *a, struct verb_io *io, struct err *e)
 {
 	AUTO_JSON struct json j = JSON_INIT;
-	bool recorded;
-	int units;
+	bool recorded = false;
+	int units = 0;
 
 	if (!a->port) {
 		err_set(e, ERR_CONFIG, 0, "--port=<...> must be set.");

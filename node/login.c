@@ -132,7 +132,7 @@ static bool read_file(const char *path, struct login *l, struct err *e)
 /* The first line of standard input. */
 static bool read_stdin(struct verb_io *io, struct login *l, struct err *e)
 {
-	char text[1024];
+	char text[1024] = "";
 	size_t len = 0;
 	ssize_t n = 1;
 

@@ -37,7 +37,7 @@ static void set_text(
         char to[512], enum mysqld_source *ret_by, const char *value, enum mysqld_source by)
 {
 	if (strlen(value) < 512)
-		strcpy(to, value);
+		memcpy(to, value, strlen(value) + 1);
 	else
 		to[0] = '\0'; /* better unknown than wrong */
 	if (ret_by)

@@ -223,8 +223,8 @@ static void look_in_time(
 	err_ctx(e, "look at the processes");
 	f->seen = MYSQLD_UNKNOWN;
 	if (q->datadir && strlen(q->datadir) < sizeof(f->datadir)) {
-		strcpy(f->datadir, q->datadir);
-		strcpy(f->access, q->datadir);
+		memcpy(f->datadir, q->datadir, strlen(q->datadir) + 1);
+		memcpy(f->access, q->datadir, strlen(q->datadir) + 1);
 	}
 }
 

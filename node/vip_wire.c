@@ -186,7 +186,7 @@ bool vip_wire_open(const char *device, struct vip_wire *ret, bool *ret_none, str
 	if (bind(fd, (struct sockaddr *)&here, sizeof(here)) < 0)
 		return err_sys(e, "open the wire of %s", device);
 	w.fd = fd;
-	fd = -1;
+	fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): its cleanup looks at it */
 	*ret = w;
 	return true;
 }

@@ -415,7 +415,9 @@ with Lab.open(f"driver{os.getpid()}") as lab:  # a name that nobody takes again
 
 def driver():
     """A process with a lab of its own: (process, lab's name, keeper's pid, the pids in the lab)."""
-    p = subprocess.Popen([PYTHON, "-c", DRIVER, str(REPO / "tests")], stdout=subprocess.PIPE, text=True)
+    # SIGINT is ignored where we were started in the background; the driver must not inherit that.
+    p = subprocess.Popen([PYTHON, "-c", DRIVER, str(REPO / "tests")], stdout=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     name, keeper, *pids = p.stdout.readline().split()
     return p, name, int(keeper), [int(x) for x in pids]
 
