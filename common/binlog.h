@@ -188,6 +188,12 @@ bool binlog_seek(struct binlog *b, uint64_t offset, struct err *e) MUST_USE;
 /* The offset behind the last event returned (or of the failure). */
 uint64_t binlog_offset(const struct binlog *b);
 
+/*
+ * The bytes from `offset` to binlog_offset(), if all of them are still at hand, or NULL.  Borrowed
+ * until the next call.
+ */
+const uint8_t *binlog_behind(const struct binlog *b, uint64_t offset);
+
 /* The format in force; borrowed until the next call.  NULL before the first format description. */
 const struct binlog_format *binlog_format(const struct binlog *b);
 

@@ -7,9 +7,11 @@
  * ask once. All numbers are little-endian.
  */
 #pragma once
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct cur {
 	const uint8_t *p;
@@ -31,15 +33,32 @@ static inline const uint8_t *cur_take(struct cur *c, size_t n)
 	return p;
 }
 
-/* A number of n (at most 8) bytes. */
+static inline uint64_t cur_load4(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static inline uint64_t cur_load2(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+/* A number of n (at most 8) bytes: its first and its last ones, which may be the same in part. */
 static inline uint64_t cur_uint(struct cur *c, size_t n)
 {
 	const uint8_t *p = cur_take(c, n);
-	uint64_t v = 0;
 
-	for (size_t i = n; p && i-- > 0;)
-		v = v << 8 | p[i];
-	return v;
+	if (!p || !n)
+		return 0;
+	if (n >= 4)
+		return cur_load4(p) | cur_load4(p + n - 4) << (n - 4) * 8;
+	return n == 1 ? *p : cur_load2(p) | cur_load2(p + n - 2) << (n - 2) * 8;
 }
 
 #define cur_u8(c)  ((uint8_t)cur_uint((c), 1))

@@ -53,7 +53,7 @@ static struct cur take_post_header(
 /* Table ids are of 4 bytes in logs of old servers. */
 static uint64_t take_table_id(struct cur *post)
 {
-	return cur_uint(post, post->left == 6 ? 4 : 6);
+	return post->left == 6 ? cur_u32(post) : cur_uint(post, 6);
 }
 
 bool binlog_view_is_gtid(uint8_t type)
@@ -65,25 +65,29 @@ bool binlog_view_is_gtid(uint8_t type)
 #define HAS_ORIGINAL_TIME ((uint64_t)1 << 55) /* in 7 bytes: 7 more follow */
 
 /* The parts that came with 5.7 (logical clock) and 8.0 (times) may be missing. */
-static bool gtid_plain(struct cur c, uint8_t type, struct binlog_gtid *g)
+static bool gtid_plain(struct cur c, uint8_t type, struct binlog_gtid *ret)
 {
 	const uint8_t *uuid;
+	uint64_t gno, commit_us, original_us;
 
 	cur_take(&c, 1); /* flags */
-	uuid = cur_take(&c, sizeof(g->uuid));
-	g->gno = cur_u64(&c);
+	uuid = cur_take(&c, sizeof(ret->uuid));
+	gno = cur_u64(&c);
 	if (c.bad)
 		return false;
-	memcpy(g->uuid, uuid, sizeof(g->uuid));
-	g->kind = type == BINLOG_GTID ? BINLOG_GTID_MYSQL : BINLOG_GTID_ANONYMOUS;
 	cur_take(&c, 1 + 8 + 8);
-	g->commit_us = g->original_us = cur_uint(&c, 7);
-	if (g->commit_us & HAS_ORIGINAL_TIME) {
-		g->commit_us &= ~HAS_ORIGINAL_TIME;
-		g->original_us = cur_uint(&c, 7);
+	commit_us = original_us = cur_uint(&c, 7);
+	if (commit_us & HAS_ORIGINAL_TIME) {
+		commit_us &= ~HAS_ORIGINAL_TIME;
+		original_us = cur_uint(&c, 7);
 	}
-	if (c.bad)
-		g->commit_us = g->original_us = 0;
+	*ret = (struct binlog_gtid){
+		.kind = type == BINLOG_GTID ? BINLOG_GTID_MYSQL : BINLOG_GTID_ANONYMOUS,
+		.gno = gno,
+		.commit_us = c.bad ? 0 : commit_us,
+		.original_us = c.bad ? 0 : original_us,
+	};
+	memcpy(ret->uuid, uuid, sizeof(ret->uuid));
 	return true;
 }
 
@@ -137,8 +141,9 @@ static bool tagged_field(struct cur *c, uint64_t number, struct binlog_gtid *g)
  * A message of MySQL's serialization library: version, size, last field that matters, then number
  * and value.
  */
-static bool gtid_tagged(struct cur c, struct binlog_gtid *g)
+static bool gtid_tagged(struct cur c, struct binlog_gtid *ret)
 {
+	struct binlog_gtid g = { .kind = BINLOG_GTID_MYSQL };
 	unsigned seen = 0;
 
 	cur_varint(&c);
@@ -149,41 +154,44 @@ static bool gtid_tagged(struct cur c, struct binlog_gtid *g)
 
 		if (number >= TAGGED_ENOUGH)
 			break;
-		if (!tagged_field(&c, number, g))
+		if (!tagged_field(&c, number, &g))
 			return false;
 		seen |= 1u << number;
 	}
-	g->kind = BINLOG_GTID_MYSQL;
-	return !c.bad && (seen & 1u << TAGGED_UUID) && (seen & 1u << TAGGED_GNO);
+	if (c.bad || !(seen & 1u << TAGGED_UUID) || !(seen & 1u << TAGGED_GNO))
+		return false;
+	*ret = g;
+	return true;
 }
 
-static bool gtid_mariadb(struct cur c, const struct binlog_event *ev, struct binlog_gtid *g)
+static bool gtid_mariadb(struct cur c, const struct binlog_event *ev, struct binlog_gtid *ret)
 {
-	g->seq = cur_u64(&c);
-	g->domain = cur_u32(&c);
-	g->flags = cur_u8(&c);
-	if (g->flags & BINLOG_GTID_GROUP_COMMIT)
-		g->commit_id = cur_u64(&c);
-	g->server = ev->server_id;
-	g->kind = BINLOG_GTID_MARIADB;
-	return !c.bad;
+	uint64_t seq = cur_u64(&c), commit_id = 0;
+	uint32_t domain = cur_u32(&c);
+	uint8_t flags = cur_u8(&c);
+
+	if (flags & BINLOG_GTID_GROUP_COMMIT)
+		commit_id = cur_u64(&c);
+	if (c.bad)
+		return false;
+	*ret = (struct binlog_gtid){ .kind = BINLOG_GTID_MARIADB,
+		.domain = domain,
+		.server = ev->server_id,
+		.seq = seq,
+		.flags = flags,
+		.commit_id = commit_id };
+	return true;
 }
 
 bool binlog_view_gtid(const struct binlog_event *ev, struct binlog_gtid *ret)
 {
-	struct binlog_gtid g = { .kind = BINLOG_GTID_NONE };
 	struct cur c = body_of(ev);
-	bool ok;
 
 	if (ev->type == BINLOG_MARIADB_GTID)
-		ok = gtid_mariadb(c, ev, &g);
-	else if (ev->type == BINLOG_GTID_TAGGED)
-		ok = gtid_tagged(c, &g);
-	else
-		ok = gtid_plain(c, ev->type, &g);
-	if (ok)
-		*ret = g;
-	return ok;
+		return gtid_mariadb(c, ev, ret);
+	if (ev->type == BINLOG_GTID_TAGGED)
+		return gtid_tagged(c, ret);
+	return gtid_plain(c, ev->type, ret);
 }
 
 static void uuid_text(const uint8_t uuid[16], char buf[UUID_TEXT])

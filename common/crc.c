@@ -32,9 +32,9 @@ __attribute__((constructor)) static void prepare(void)
 /* Less than a step. */
 static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t n)
 {
-	for (; n; n--, p++)
+	for (crc = ~crc; n; n--, p++)
 		crc = crc >> 8 ^ table[(crc ^ *p) & 0xff];
-	return crc;
+	return ~crc;
 }
 
 /* Sixteen bytes from [at] on shift a register by 16 - at bytes, filling up with zeros. */
@@ -56,28 +56,30 @@ __attribute__((target("pclmul,sse4.1"))) static uint32_t by_folding(
 	const __m128i reduce = _mm_set_epi64x(0x01f7011641, 0x01db710641);
 	const __m128i low = _mm_setr_epi32(-1, 0, -1, 0);
 	size_t rest = n % STEP;
-	__m128i sum = _mm_cvtsi32_si128((int)crc), x, t;
+	__m128i sum = _mm_cvtsi32_si128((int)~crc), x, t;
 
 	x = _mm_shuffle_epi8(_mm_xor_si128(LOAD(p), sum), LOAD(shifts + rest));
 	sum = _mm_shuffle_epi8(sum, LOAD(shifts + STEP + rest));
-	for (p += rest, n -= rest; n; p += STEP, n -= STEP) {
+	p += rest;
+	t = _mm_xor_si128(_mm_clmulepi64_si128(x, fold, 0x00), LOAD(p));
+	x = _mm_xor_si128(_mm_clmulepi64_si128(x, fold, 0x11), _mm_xor_si128(t, sum));
+	for (const uint8_t *end = p + n - rest; (p += STEP) < end;) {
 		t = _mm_xor_si128(_mm_clmulepi64_si128(x, fold, 0x00), LOAD(p));
-		x = _mm_xor_si128(_mm_clmulepi64_si128(x, fold, 0x11), _mm_xor_si128(t, sum));
-		sum = _mm_setzero_si128();
+		x = _mm_xor_si128(_mm_clmulepi64_si128(x, fold, 0x11), t);
 	}
 	x = _mm_xor_si128(_mm_srli_si128(x, 8), _mm_clmulepi64_si128(x, fold, 0x10));
 	t = _mm_srli_si128(x, 4);
 	x = _mm_xor_si128(_mm_clmulepi64_si128(_mm_and_si128(x, low), last, 0x00), t);
 	t = _mm_clmulepi64_si128(_mm_and_si128(x, low), reduce, 0x10);
 	t = _mm_clmulepi64_si128(_mm_and_si128(t, low), reduce, 0x00);
-	return (uint32_t)_mm_extract_epi32(_mm_xor_si128(x, t), 1);
+	return ~(uint32_t)_mm_extract_epi32(_mm_xor_si128(x, t), 1);
 }
 
 uint32_t crc_add(uint32_t crc, const void *p, size_t n)
 {
 	if (!can_fold)
 		return (uint32_t)crc32_z(crc, p, n);
-	return ~(n < STEP ? by_table : by_folding)(~crc, p, n);
+	return n < STEP ? by_table(crc, p, n) : by_folding(crc, p, n);
 }
 #else
 uint32_t crc_add(uint32_t crc, const void *p, size_t n)

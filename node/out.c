@@ -17,7 +17,7 @@
 
 #define PORTION    (256u << 10)
 #define PORTIONS   4
-#define PUSH_EVERY (32u << 20) /* bytes that set out for the disk at a time */
+#define PUSH_EVERY (8u << 20) /* bytes that set out for the disk at a time */
 #define STACK      (64u << 10)
 
 struct out {

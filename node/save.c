@@ -13,6 +13,48 @@
 
 #define ASK_EVERY 1024 /* events: whether to go on */
 
+/* ---- places ----------------------------------------------------------------------------------- */
+
+static void set_place(struct save_place *p, const char *file, size_t n, uint64_t pos)
+{
+	snprintf(p->file, sizeof(p->file), "%.*s", (int)n, file);
+	p->pos = pos;
+}
+
+static void set_at(struct save *s, const char *file, size_t n, uint64_t pos)
+{
+	s->at.pos = pos;
+	if (strlen(s->at.file) == n && memcmp(s->at.file, file, n) == 0)
+		return;
+	set_place(&s->at, file, n, pos);
+	s->at_name++;
+}
+
+static void advance_in_relay_log(struct save *s, const struct binlog_event *ev)
+{
+	struct binlog_rotate rot;
+
+	if (ev->type == BINLOG_ROTATE) {
+		if (!(ev->flags & BINLOG_F_RELAY_LOG) && binlog_view_rotate(ev, &rot))
+			set_at(s, rot.file.p, rot.file.len, rot.pos);
+	} else if (ev->type != BINLOG_FORMAT) {
+		/* MariaDB 11 writes no positions inside of a transaction. */
+		if (ev->end_pos)
+			s->at.pos = ev->end_pos;
+		else if (binlog_txn_is_open(&s->txn))
+			s->at.pos += ev->size;
+	}
+}
+
+/* Where the source is behind this event. */
+static inline void advance(struct save *s, const struct binlog_event *ev)
+{
+	if (s->r.relay)
+		advance_in_relay_log(s, ev);
+	else
+		s->at.pos = ev->offset + ev->size;
+}
+
 /* ---- transactions ------------------------------------------------------------------------------
  */
 
@@ -47,8 +89,6 @@ static bool between(struct save *s, const struct binlog_event *ev, struct err *e
 	return save_hold(s, ev, e) && save_write_held(s, e);
 }
 
-static void advance(struct save *s, const struct binlog_event *ev);
-
 /*
  * What a replica asks for by GTID goes on further behind than the events in front of it end.  Sizes
  * may differ by a checksum from those in the source.
@@ -62,6 +102,10 @@ static void jumped_to(struct save *s, const struct binlog_event *ev)
 static bool take(
         struct save *s, const struct binlog_event *ev, enum binlog_place place, struct err *e)
 {
+	if (place == BINLOG_INSIDE) {
+		advance(s, ev);
+		return !s->wanted || save_hold(s, ev, e);
+	}
 	if (place == BINLOG_APART) {
 		advance(s, ev);
 		return between(s, ev, e);
@@ -80,40 +124,6 @@ static bool take(
 
 /* ---- reading -----------------------------------------------------------------------------------
  */
-
-static void set_place(struct save_place *p, const char *file, size_t n, uint64_t pos)
-{
-	snprintf(p->file, sizeof(p->file), "%.*s", (int)n, file);
-	p->pos = pos;
-}
-
-static void set_at(struct save *s, const char *file, size_t n, uint64_t pos)
-{
-	s->at.pos = pos;
-	if (strlen(s->at.file) == n && memcmp(s->at.file, file, n) == 0)
-		return;
-	set_place(&s->at, file, n, pos);
-	s->at_name++;
-}
-
-/* Where the source is behind this event. */
-static void advance(struct save *s, const struct binlog_event *ev)
-{
-	struct binlog_rotate rot;
-
-	if (!s->r.relay) {
-		s->at.pos = ev->offset + ev->size;
-	} else if (ev->type == BINLOG_ROTATE) {
-		if (!(ev->flags & BINLOG_F_RELAY_LOG) && binlog_view_rotate(ev, &rot))
-			set_at(s, rot.file.p, rot.file.len, rot.pos);
-	} else if (ev->type != BINLOG_FORMAT) {
-		/* MariaDB 11 writes no positions inside of a transaction. */
-		if (ev->end_pos)
-			s->at.pos = ev->end_pos;
-		else if (binlog_txn_is_open(&s->txn))
-			s->at.pos += ev->size;
-	}
-}
 
 static bool not_an_event(struct save *s, uint64_t before, uint64_t behind, struct err *e)
 {
@@ -195,6 +205,7 @@ static bool may_go_on(struct save *s, struct err *e)
 /* All events of one file, and why there are no more of them: `how` in words. */
 static bool read_events(struct save *s, enum binlog_next *why, struct err *how, struct err *e)
 {
+	const struct binlog_format *f = NULL;
 	struct binlog_event ev;
 	enum binlog_place place;
 	bool first = true;
@@ -206,9 +217,11 @@ static bool read_events(struct save *s, enum binlog_next *why, struct err *how, 
 			first_event(s, &ev);
 		if (!s->started && !look_for_start(s, &ev, e))
 			return false;
+		if (first || ev.type == BINLOG_FORMAT)
+			f = binlog_format(s->b);
 		if (ev.type == BINLOG_FORMAT)
 			save_form_seen(s, &ev);
-		if (!binlog_txn_feed(&s->txn, binlog_format(s->b), &ev, &place, how)) {
+		if (!binlog_txn_feed(&s->txn, f, &ev, &place, how)) {
 			*why = BINLOG_GARBAGE;
 			return true;
 		}
@@ -234,6 +247,7 @@ bool save_open_file(struct save *s, size_t i, struct err *e)
 	close_file(s);
 	s->i = i;
 	s->whole_end = 0;
+	s->held_end = NOWHERE;
 	s->fd = logs_open(s->spec->logs, i, e);
 	if (s->fd >= 0)
 		s->b = binlog_new_fd(s->fd);
@@ -327,7 +341,7 @@ static bool end_of_all(struct save *s, struct err *e)
 		return false;
 	if (fstat(s->fd, &st) == 0 && (uint64_t)st.st_size > s->r.cut.pos)
 		s->r.cut_bytes = (uint64_t)st.st_size - s->r.cut.pos;
-	return binlog_write_flush(&s->w, e);
+	return save_write_ready(s, e) && binlog_write_flush(&s->w, e);
 }
 
 static bool read_all(struct save *s, size_t from, struct err *e)
@@ -378,8 +392,7 @@ bool save_run(const struct save_spec *spec, const struct binlog_sink *sink, stru
 		.fd = -1,
 		.w = { .sink = sink, .sum = spec->sum },
 		.txn = BINLOG_TXN_INIT,
-		.held = STR_INIT,
-		.all_held = true };
+		.held_end = NOWHERE };
 	bool ok = run(&s, e);
 
 	if (ok) {
@@ -391,7 +404,6 @@ bool save_run(const struct save_spec *spec, const struct binlog_sink *sink, stru
 	save_forget_forms(&s);
 	vec_done(&s.forms);
 	vec_done(&s.pieces);
-	str_done(&s.held);
 	binlog_writer_done(&s.w);
 	gtid_set_free(s.have);
 	gtid_set_free(s.known);

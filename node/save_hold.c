@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * save_hold - the events of a transaction until its end has been seen: in memory while they are few,
- * else as ranges of the files, to be read a second time; and the formats that they need.
+ * save_hold - the events of a transaction until its end has been seen: as ranges of the files, to be
+ * read a second time if they are not at hand any more; and the formats that they need.
  * Runs on: any thread.
  */
 #include "save_impl.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define HELD_MAX   (128u << 10) /* of one transaction in memory */
-#define PIECES_MAX (64u << 10)  /* of one transaction: it is nearly always one for each file */
+#define READY_MAX  (16u << 10)
+#define PIECES_MAX (64u << 10) /* of one transaction: it is nearly always one for each file */
 
 /* ---- formats -----------------------------------------------------------------------------------
  */
@@ -74,8 +74,7 @@ void save_copy_place(
 static void drop_open(struct save *s)
 {
 	s->pieces.len = 0;
-	str_clear(&s->held);
-	s->all_held = true;
+	s->held_end = NOWHERE;
 }
 
 void save_begin(struct save *s, bool wanted)
@@ -85,55 +84,71 @@ void save_begin(struct save *s, bool wanted)
 	save_copy_place(&s->begins, &s->begins_name, &s->at, s->at_name);
 }
 
-bool save_hold(struct save *s, const struct binlog_event *ev, struct err *e)
+bool save_hold_apart(struct save *s, const struct binlog_event *ev, struct err *e)
 {
-	struct save_piece *last = s->pieces.len ? &s->pieces.items[s->pieces.len - 1] : NULL;
+	struct save_piece p = { s->i, ev->offset, ev->size, form_in_force(s) };
 
-	if (last && last->file == s->i && last->at + last->len == ev->offset &&
-	        last->form == form_in_force(s))
-		last->len += ev->size;
-	else if (s->pieces.len < PIECES_MAX)
-		vec_push(&s->pieces,
-		        (struct save_piece){ s->i, ev->offset, ev->size, form_in_force(s) });
-	else
+	if (s->pieces.len == PIECES_MAX)
 		return err_set(e, ERR_PARSE, 0, "a transaction of more than %u pieces", PIECES_MAX);
-	if (s->all_held && ev->have == ev->size && s->held.len + ev->size <= HELD_MAX)
-		str_addn(&s->held, ev->bytes, ev->size);
-	else
-		s->all_held = false;
+	vec_push(&s->pieces, p);
+	s->held_end = p.at + p.len;
 	return true;
 }
 
-static bool write_piece(struct save *s, const struct save_piece *p, const char *held, struct err *e)
+/* What lay in the reader's window lies there still, as a rule. */
+bool save_write_ready(struct save *s, struct err *e)
 {
+	struct save_piece p = s->ready;
+	const uint8_t *at_hand = p.file == s->i ? binlog_behind(s->b, p.at) : NULL;
 	AUTO_FD int other = -1;
 
+	s->ready.len = 0;
+	if (!p.len)
+		return true;
+	if (at_hand)
+		return binlog_write_events(&s->w, at_hand, p.len, e);
+	if (p.file != s->i && (other = logs_open(s->spec->logs, p.file, e)) < 0)
+		return false;
+	return binlog_write_range(&s->w, other >= 0 ? other : s->fd, p.at, p.len, e) ||
+	       err_ctx(e, "%s", s->spec->logs->files.items[p.file].path);
+}
+
+/* Whether the stream says already what has to be said before these events. */
+static bool is_announced(const struct save *s, const struct save_piece *p)
+{
+	return p->form + 1 == s->form_written && (s->named == s->begins_name || !s->begins.file[0]);
+}
+
+static bool announce(struct save *s, const struct save_piece *p, struct err *e)
+{
 	if (p->form + 1 != s->form_written && !write_form(s, p->form, e))
 		return false;
-	if (s->begins.file[0] && s->named != s->begins_name) {
-		s->named = s->begins_name;
-		if (!binlog_write_rotate(&s->w, s->begins.file, s->begins.pos, e))
+	if (s->named == s->begins_name || !s->begins.file[0])
+		return true;
+	s->named = s->begins_name;
+	return binlog_write_rotate(&s->w, s->begins.file, s->begins.pos, e);
+}
+
+static bool write_piece(struct save *s, const struct save_piece *p, struct err *e)
+{
+	struct save_piece *r = &s->ready;
+
+	if (r->len && r->file == p->file && r->at + r->len == p->at && is_announced(s, p)) {
+		r->len += p->len;
+	} else {
+		if (!save_write_ready(s, e) || !announce(s, p, e))
 			return false;
+		*r = *p;
 	}
-	if (held)
-		return binlog_write_events(&s->w, held, p->len, e);
-	if (p->file != s->i && (other = logs_open(s->spec->logs, p->file, e)) < 0)
-		return false;
-	return binlog_write_range(&s->w, other >= 0 ? other : s->fd, p->at, p->len, e) ||
-	       err_ctx(e, "%s", s->spec->logs->files.items[p->file].path);
+	return r->len < READY_MAX || save_write_ready(s, e);
 }
 
 /* The open transaction is to be in the stream: all of it has been seen, or nothing more can be. */
 bool save_write_held(struct save *s, struct err *e)
 {
-	const char *held = s->all_held ? s->held.p : NULL;
-
-	vec_each (struct save_piece, p, &s->pieces) {
-		if (!write_piece(s, p, held, e))
+	vec_each (struct save_piece, p, &s->pieces)
+		if (!write_piece(s, p, e))
 			return false;
-		if (held)
-			held += p->len;
-	}
 	drop_open(s);
 	return true;
 }

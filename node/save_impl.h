@@ -15,6 +15,8 @@ struct save_form {
 	bool restart; /* of the source, since the receiver's place */
 };
 
+#define NOWHERE UINT64_MAX
+
 /* Part of a transaction: a range of a file. */
 struct save_piece {
 	size_t file;
@@ -51,9 +53,9 @@ struct save {
 	bool wanted;
 	struct save_place begins;
 	unsigned begins_name, end_name; /* at_name of begins.file and of r.end.file */
-	struct str held;
-	bool all_held;
 	VEC(struct save_piece) pieces;
+	uint64_t held_end;       /* of the last piece, in the file that is being read; or NOWHERE */
+	struct save_piece ready; /* goes into the stream next, so that it gets few large portions */
 };
 
 /* save.c */
@@ -71,10 +73,21 @@ void save_copy_place(
 
 /* A transaction begins, at s->at: what was held of another is dropped. */
 void save_begin(struct save *s, bool wanted);
-bool save_hold(struct save *s, const struct binlog_event *ev, struct err *e) MUST_USE;
+bool save_hold_apart(struct save *s, const struct binlog_event *ev, struct err *e) MUST_USE;
+
+/* An event of it; nearly always right behind the one before. */
+static inline bool save_hold(struct save *s, const struct binlog_event *ev, struct err *e)
+{
+	if (ev->offset != s->held_end)
+		return save_hold_apart(s, ev, e);
+	s->pieces.items[s->pieces.len - 1].len += ev->size;
+	s->held_end += ev->size;
+	return true;
+}
 
 /* What is held is to be in the stream: all of the transaction has been seen, or nothing more can be. */
 bool save_write_held(struct save *s, struct err *e) MUST_USE;
+bool save_write_ready(struct save *s, struct err *e) MUST_USE; /* and at once */
 
 /* save_have.c */
 

@@ -287,6 +287,37 @@ struct drip {
 	size_t at;
 };
 
+/* What is given out as still at hand is what stands in the file, and a small window forgets. */
+static void test_what_is_behind_is_what_was_read(void **state)
+{
+	AUTO_STR struct str file = STR_INIT;
+
+	(void)state;
+	load("my97-gtid", &file);
+	for (size_t window = 256; window <= 65536; window *= 16) {
+		AUTO_FD int fd = file_of(&file);
+		AUTO(binlog) struct binlog *b = binlog_new_fd(fd);
+		struct binlog_event ev;
+		size_t given = 0, forgotten = 0;
+
+		binlog_set_window(b, window);
+		while (binlog_next(b, &ev, NULL) == BINLOG_EVENT) {
+			uint64_t end = binlog_offset(b);
+
+			for (uint64_t at = BINLOG_MAGIC_SIZE; at < end; at += 97) {
+				const uint8_t *p = binlog_behind(b, at);
+
+				given += p != NULL;
+				forgotten += p == NULL;
+				if (p)
+					assert_memory_equal(p, file.p + at, end - at);
+			}
+		}
+		assert_true(given > 0);
+		assert_true(window >= file.len || forgotten > 0);
+	}
+}
+
 static ssize_t drip(void *ctx, void *to, size_t n, struct err *e)
 {
 	struct drip *d = ctx;
@@ -651,6 +682,7 @@ int main(void)
 		cmocka_unit_test(test_seek_to_every_event),
 		cmocka_unit_test(test_encrypted_ones_are_refused),
 		cmocka_unit_test(test_what_is_no_binlog),
+		cmocka_unit_test(test_what_is_behind_is_what_was_read),
 		cmocka_unit_test(test_the_in_use_flag_does_not_count),
 		cmocka_unit_test(test_payloads_open_in_memory_and_from_files),
 	};
