@@ -164,6 +164,9 @@ build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libnode.a build
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_COMMON)
 fuzz-build: $(FUZZERS)
 
+# Named one by one: the summary of what could not be tested is printed by the lab's conftest, which has to be loaded first.
+TESTS := tests/lab $(wildcard tests/test_*.py)
+
 FUZZ_SECONDS ?= 60
 fuzz: fuzz-build
 	@for f in $(FUZZERS); do tests/fuzz/run $$f $(FUZZ_SECONDS) || exit 1; done
@@ -176,7 +179,7 @@ check: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=address unit-build
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
-	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile tests $(PYTEST_ARGS)
+	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile $(TESTS) $(PYTEST_ARGS)
 
 check-full: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
@@ -184,7 +187,7 @@ check-full: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=thread unit-build all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) CC=clang B=build/clang all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
-	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile tests $(PYTEST_ARGS)
+	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile $(TESTS) $(PYTEST_ARGS)
 
 lab: all tools
 	$(Q)MHAD_BIN=$(CURDIR)/$(B)/bin $(PYTHON) -m pytest -q tests/lab $(PYTEST_ARGS)
