@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * binlog_sql - writes statements from events.  What a session keeps is remembered, so that it is set once.
- * Runs on: any thread.
+ * binlog_sql - writes statements from events.  What a session keeps is remembered, so that it is
+ * set once. Runs on: any thread.
  */
 #include "binlog_sql.h"
 #include <inttypes.h>
@@ -13,34 +13,33 @@
 #include "crc.h"
 #include "str.h"
 
-#define SUPPRESS_USE   0x0008 /* flag of a Query event: its database need not exist */
-#define INNER_MAX      (1u << 30)
-#define V(x, y, z)     ((x)*10000 + (y)*100 + (z))
+#define SUPPRESS_USE 0x0008 /* flag of a Query event: its database need not exist */
+#define INNER_MAX    (1u << 30)
+#define V(x, y, z)   ((x)*10000 + (y)*100 + (z))
 
 /* Of flags2. */
-#define F_AUTO_IS_NULL	 (1u << 14)
-#define F_NO_AUTOCOMMIT	 (1u << 19)
+#define F_AUTO_IS_NULL   (1u << 14)
+#define F_NO_AUTOCOMMIT  (1u << 19)
 #define F_NO_FOREIGN_KEY (1u << 26)
 #define F_RELAXED_UNIQUE (1u << 27)
-#define F_IF_EXISTS	 (1u << 28) /* MariaDB */
+#define F_IF_EXISTS      (1u << 28) /* MariaDB */
 
 struct binlog_sql {
 	struct binlog_sql_target target;
 	binlog_sql_fn *fn;
 	void *ctx;
-	struct str db;	    /* the session's */
+	struct str db;      /* the session's */
 	struct str context; /* last SET for a statement */
-	struct str fde;	    /* the format description in force */
-	int fde_said;	    /* the session knows it, for events with (1) or without (0) checksums; -1: not */
+	struct str fde;     /* the format description in force */
+	int fde_said;       /* the session has it: with (1), without (0) checksums; -1: not */
 	struct str rows;    /* table maps and rows of the statement that is open */
 	struct str rest;    /* SETs for the next statement alone: variables, counters */
-	struct str sql;	    /* scratch */
+	struct str sql;     /* scratch */
 	struct binlog_gtid gtid;
 	bool gtid_set;
 	bool said_gtid; /* MariaDB: the session has these */
 	uint32_t domain, server;
 	bool started; /* by BEGIN or XA START */
-	char xid[600]; /* MariaDB: of the XA transaction that the GTID began; else "" */
 };
 
 struct binlog_sql *binlog_sql_new(const struct binlog_sql_target *t, binlog_sql_fn *fn, void *ctx)
@@ -70,14 +69,16 @@ void binlog_sql_free(struct binlog_sql *s)
 
 void binlog_sql_base64(struct str *to, const uint8_t *p, size_t n)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+	        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *out;
 
 	str_grow(to, (n + 2) / 3 * 4);
 	out = to->p + to->len;
 	for (; n; p += 3) {
 		size_t k = n < 3 ? n : 3;
-		uint32_t v = (uint32_t)p[0] << 16 | (k > 1 ? (uint32_t)p[1] << 8 : 0) | (k > 2 ? p[2] : 0);
+		uint32_t v = (uint32_t)p[0] << 16 | (k > 1 ? (uint32_t)p[1] << 8 : 0) |
+		             (k > 2 ? p[2] : 0);
 
 		*out++ = digits[v >> 18];
 		*out++ = digits[v >> 12 & 63];
@@ -89,7 +90,10 @@ void binlog_sql_base64(struct str *to, const uint8_t *p, size_t n)
 	to->len = (size_t)(out - to->p);
 }
 
-/* ---- out ----------------------------------------------------------------------------------------- */
+/*
+ * ---- out
+ * -----------------------------------------------------------------------------------------
+ */
 
 static bool refuse(struct err *e, const char *what)
 {
@@ -124,7 +128,6 @@ static bool end_transaction(
 {
 	s->started = false;
 	s->gtid_set = false;
-	s->xid[0] = '\0';
 	return say(s, kind, sql, e);
 }
 
@@ -136,10 +139,14 @@ static void add_hex(struct str *to, const void *bytes, size_t n)
 		str_addf(to, "%02x", p[i]);
 }
 
-/* ---- GTIDs --------------------------------------------------------------------------------------- */
+/*
+ * ---- GTIDs
+ * ---------------------------------------------------------------------------------------
+ */
 
 /* MariaDB's GTID event holds the name of the XA transaction that it prepares. */
-static bool read_xid(const struct binlog_event *ev, const struct binlog_gtid *g, char *buf, size_t size)
+static bool read_xid(
+        const struct binlog_event *ev, const struct binlog_gtid *g, char *buf, size_t size)
 {
 	struct cur c = { ev->body, ev->body_have, false };
 	AUTO_STR struct str t = STR_INIT;
@@ -163,29 +170,33 @@ static bool read_xid(const struct binlog_event *ev, const struct binlog_gtid *g,
 	return true;
 }
 
-static bool mariadb_begins(
-        struct binlog_sql *s, const struct binlog_event *ev, const struct binlog_gtid *g, struct err *e)
+static bool mariadb_begins(struct binlog_sql *s, const struct binlog_event *ev,
+        const struct binlog_gtid *g, struct err *e)
 {
-	char sql[700];
+	char xid[600], sql[700];
 
 	if (g->flags & BINLOG_GTID_STANDALONE)
 		return true;
 	s->started = true;
 	if (!(g->flags & BINLOG_GTID_PREPARED_XA))
 		return say(s, BINLOG_SQL_STATEMENT, "START TRANSACTION", e);
-	if (!read_xid(ev, g, s->xid, sizeof(s->xid)))
+	if (!read_xid(ev, g, xid, sizeof(xid)))
 		return malformed(ev, e);
-	snprintf(sql, sizeof(sql), "XA START %s", s->xid);
+	snprintf(sql, sizeof(sql), "XA START %s", xid);
 	return say(s, BINLOG_SQL_STATEMENT, sql, e);
 }
 
-static bool gtid_mariadb(
-        struct binlog_sql *s, const struct binlog_event *ev, const struct binlog_gtid *g, struct err *e)
+static bool gtid_mariadb(struct binlog_sql *s, const struct binlog_event *ev,
+        const struct binlog_gtid *g, struct err *e)
 {
 	char sql[200];
 
-	/* The number is checked against the domain that the session has at the beginning of the SET. */
-	if (s->target.mariadb && (!s->said_gtid || s->domain != g->domain || s->server != g->server)) {
+	/*
+	 * The number is checked against the domain that the session has at the beginning of the
+	 * SET.
+	 */
+	if (s->target.mariadb &&
+	        (!s->said_gtid || s->domain != g->domain || s->server != g->server)) {
 		snprintf(sql, sizeof(sql), "SET @@session.gtid_domain_id=%u,@@session.server_id=%u",
 		        g->domain, g->server);
 		if (!say(s, BINLOG_SQL_STATEMENT, sql, e))
@@ -225,7 +236,10 @@ static bool on_gtid(struct binlog_sql *s, const struct binlog_event *ev, struct 
 	                                           : gtid_mysql(s, &s->gtid, e);
 }
 
-/* ---- what a statement found in its session ------------------------------------------------------- */
+/*
+ * ---- what a statement found in its session
+ * -------------------------------------------------------
+ */
 
 enum { /* status variables of a Query event */
 	Q_FLAGS2 = 0,
@@ -321,7 +335,8 @@ static bool set_variable(struct binlog_sql *s, struct cur *c, struct str *to, st
 	case Q_AUTO_INCREMENT:
 		a = cur_u16(c);
 		b = cur_u16(c);
-		str_addf(to, ",@@session.auto_increment_increment=%u,@@session.auto_increment_offset=%u",
+		str_addf(to,
+		        ",@@session.auto_increment_increment=%u,@@session.auto_increment_offset=%u",
 		        a, b);
 		return true;
 	case Q_CHARSET: set_charset(c, to); return true;
@@ -350,15 +365,18 @@ static bool set_variable(struct binlog_sql *s, struct cur *c, struct str *to, st
 	case Q_UTF8MB4_COLLATION:
 		str_addf(to, ",@@session.default_collation_for_utf8mb4=%u", cur_u16(c));
 		return true;
-	case Q_REQUIRE_PK: str_addf(to, ",@@session.sql_require_primary_key=%u", cur_u8(c)); return true;
+	case Q_REQUIRE_PK:
+		str_addf(to, ",@@session.sql_require_primary_key=%u", cur_u8(c));
+		return true;
 	case Q_TABLE_ENCRYPTION:
 		str_addf(to, ",@@session.default_table_encryption=%u", cur_u8(c));
 		return true;
 	case Q_GTID_FLAGS3:
-		st->two_phase = (cur_u16(c) & ~1u) != 0; /* the lowest only tells that more follows */
+		st->two_phase =
+		        (cur_u16(c) & ~1u) != 0; /* the lowest only tells that more follows */
 		cur_take(c, c->left);
 		return true;
-	case Q_COLLATIONS: cur_take(c, 4u * cur_u8(c)); return true;
+	case Q_COLLATIONS: cur_take(c, (size_t)4 * cur_u8(c)); return true;
 	default: return false;
 	}
 }
@@ -389,7 +407,8 @@ static bool set_context(struct binlog_sql *s, const struct binlog_event *ev,
 	return say(s, BINLOG_SQL_STATEMENT, s->sql.p, e);
 }
 
-static bool use_db(struct binlog_sql *s, const struct binlog_event *ev, struct binlog_bytes db, struct err *e)
+static bool use_db(
+        struct binlog_sql *s, const struct binlog_event *ev, struct binlog_bytes db, struct err *e)
 {
 	AUTO_STR struct str sql = STR_INIT;
 	bool plain = true;
@@ -415,7 +434,10 @@ static bool use_db(struct binlog_sql *s, const struct binlog_event *ev, struct b
 	return say(s, BINLOG_SQL_STATEMENT, sql.p, e);
 }
 
-/* ---- statements ---------------------------------------------------------------------------------- */
+/*
+ * ---- statements
+ * ----------------------------------------------------------------------------------
+ */
 
 /* MariaDB: one byte with the size of the length, the length (its highest byte first), the data. */
 static size_t plain_size(const struct binlog_query *q)
@@ -428,7 +450,8 @@ static size_t plain_size(const struct binlog_query *q)
 	return c.bad ? 0 : size;
 }
 
-static bool plain_text(const struct binlog_event *ev, struct binlog_query *q, struct str *to, struct err *e)
+static bool plain_text(
+        const struct binlog_event *ev, struct binlog_query *q, struct str *to, struct err *e)
 {
 	size_t size = plain_size(q);
 
@@ -480,6 +503,14 @@ static bool on_statement(struct binlog_sql *s, const struct binlog_event *ev,
 	              binlog_view_query_is(q, "XA ROLLBACK", false);
 	bool ends = xa_end || !s->started;
 
+	/*
+	 * A client's CREATE TABLE would commit, and the rows behind it be a transaction of their
+	 * own.
+	 */
+	if (s->started && s->gtid_set && s->gtid.kind == BINLOG_GTID_MARIADB &&
+	        (binlog_view_query_is(q, "CREATE TABLE", false) ||
+	                binlog_view_query_is(q, "CREATE OR REPLACE TABLE", false)))
+		return refuse(e, "CREATE TABLE ... SELECT in row format");
 	if (binlog_view_query_is(q, "XA START", false))
 		s->started = true, ends = false;
 	if (!use_db(s, ev, q->db, e) || !set_context(s, ev, q, e) || !say_rest(s, e))
@@ -522,12 +553,6 @@ static bool on_xa_prepare(struct binlog_sql *s, const struct binlog_event *ev, s
 	str_add(&id, "',X'");
 	add_hex(&id, x.bqual.p, x.bqual.len);
 	str_addf(&id, "',%" PRIu32, x.format_id);
-	if (s->xid[0]) { /* MySQL writes XA END as a statement */
-		str_addf(&sql, "XA END %s", id.p);
-		if (!say(s, BINLOG_SQL_STATEMENT, sql.p, e))
-			return false;
-	}
-	str_clear(&sql);
 	if (x.one_phase)
 		str_addf(&sql, "XA COMMIT %s ONE PHASE", id.p);
 	else
@@ -535,7 +560,10 @@ static bool on_xa_prepare(struct binlog_sql *s, const struct binlog_event *ev, s
 	return end_transaction(s, x.one_phase ? BINLOG_SQL_COMMIT : BINLOG_SQL_PREPARE, sql.p, e);
 }
 
-/* ---- variables ----------------------------------------------------------------------------------- */
+/*
+ * ---- variables
+ * -----------------------------------------------------------------------------------
+ */
 
 static bool on_intvar(struct binlog_sql *s, const struct binlog_event *ev, struct err *e)
 {
@@ -563,7 +591,8 @@ static bool on_rand(struct binlog_sql *s, const struct binlog_event *ev, struct 
 }
 
 /* Digits of a packed decimal: groups of nine in four bytes, of fewer in as many as they need. */
-static bool decimal_digits(struct cur *c, unsigned digits, bool leading, uint8_t flip, struct str *to)
+static bool decimal_digits(
+        struct cur *c, unsigned digits, bool leading, uint8_t flip, struct str *to)
 {
 	static const uint8_t bytes_of[10] = { 0, 1, 1, 2, 2, 3, 3, 4, 4, 4 };
 
@@ -588,7 +617,8 @@ static bool add_decimal(struct binlog_bytes b, struct str *to)
 	unsigned precision, scale;
 	uint8_t flip;
 
-	memcpy(copy, b.p, b.len);
+	if (b.p)
+		memcpy(copy, b.p, b.len);
 	precision = cur_u8(&c);
 	scale = cur_u8(&c);
 	if (c.bad || !c.left || scale > precision || precision > 65)
@@ -609,11 +639,13 @@ static bool add_decimal(struct binlog_bytes b, struct str *to)
 enum { UV_STRING = 0, UV_REAL = 1, UV_INT = 2, UV_DECIMAL = 4 };
 #define UV_UNSIGNED 1
 
-static bool add_string(struct binlog_sql *s, unsigned charset, struct binlog_bytes v, struct str *to)
+static bool add_string(
+        struct binlog_sql *s, unsigned charset, struct binlog_bytes v, struct str *to)
 {
-	const char *set = NULL, *name = s->target.collation
-	                                        ? s->target.collation(s->target.collation_ctx, charset, &set)
-	                                        : NULL;
+	const char *set = NULL,
+	           *name = s->target.collation
+	                           ? s->target.collation(s->target.collation_ctx, charset, &set)
+	                           : NULL;
 
 	if (!name)
 		return false;
@@ -683,14 +715,26 @@ static bool on_user_var(struct binlog_sql *s, const struct binlog_event *ev, str
 	return true;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------- */
+/*
+ * ---- rows
+ * ----------------------------------------------------------------------------------------
+ */
+
+static void put_u32(uint8_t *to, uint32_t v)
+{
+	for (size_t i = 0; i < 4; i++)
+		to[i] = (uint8_t)(v >> 8 * i);
+}
 
 static bool knows_crc(const struct binlog_format *f)
 {
 	return f->version_number >= (f->mariadb ? V(5, 3, 0) : V(5, 6, 1));
 }
 
-/* The format description for BINLOG: not of a server's start, and with checksums as the events have them. */
+/*
+ * The format description for BINLOG: not of a server's start, and with checksums as the events have
+ * them.
+ */
 static void make_fde(const struct binlog_format *f, const struct str *fde, bool crc, struct str *to)
 {
 	enum { FLAGS_AT = 17, CREATED_AT = BINLOG_HEADER_SIZE + 2 + 50 };
@@ -707,8 +751,7 @@ static void make_fde(const struct binlog_format *f, const struct str *fde, bool 
 		return;
 	p[n - BINLOG_CRC_SIZE - 1] = crc;
 	sum = crc_add(0, p, n - BINLOG_CRC_SIZE);
-	for (size_t i = 0; i < BINLOG_CRC_SIZE; i++)
-		p[n - BINLOG_CRC_SIZE + i] = (uint8_t)(sum >> 8 * i);
+	put_u32(p + n - BINLOG_CRC_SIZE, sum);
 }
 
 static bool say_base64(struct binlog_sql *s, const struct str *bytes, struct err *e)
@@ -745,6 +788,35 @@ static bool say_rows(struct binlog_sql *s, const struct binlog_format *f, struct
 	return ok;
 }
 
+/* MariaDB's BINLOG takes no compressed rows: the same event, as it would have been without. */
+static bool add_plain_rows(struct binlog_sql *s, const struct binlog_format *f,
+        const struct binlog_event *ev, const struct binlog_rows *r, struct err *e)
+{
+	static const uint8_t plain[] = { BINLOG_WRITE_ROWS_V1, BINLOG_UPDATE_ROWS_V1,
+		BINLOG_DELETE_ROWS_V1, BINLOG_WRITE_ROWS, BINLOG_UPDATE_ROWS, BINLOG_DELETE_ROWS };
+	struct binlog_query packed = {
+		.text = r->images, .text_size = r->images_size, .compressed = true
+	};
+	size_t head = (size_t)((const uint8_t *)r->images.p - ev->bytes),
+	       size = plain_size(&packed);
+	size_t at = s->rows.len, whole = head + size + (f->crc ? BINLOG_CRC_SIZE : 0);
+	uint8_t *p;
+
+	if (size > INNER_MAX || !size)
+		return malformed(ev, e);
+	str_grow(&s->rows, whole);
+	p = (uint8_t *)s->rows.p + at;
+	memcpy(p, ev->bytes, head);
+	if (binlog_payload_query(&packed, (char *)p + head, size) != size)
+		return malformed(ev, e);
+	p[4] = plain[ev->type - BINLOG_WRITE_ROWS_COMPRESSED_V1];
+	put_u32(p + 9, (uint32_t)whole);
+	if (f->crc)
+		put_u32(p + head + size, crc_add(0, p, head + size));
+	s->rows.len += whole;
+	return true;
+}
+
 static bool on_rows(struct binlog_sql *s, const struct binlog_format *f,
         const struct binlog_event *ev, struct err *e)
 {
@@ -752,15 +824,23 @@ static bool on_rows(struct binlog_sql *s, const struct binlog_format *f,
 
 	if (ev->have != ev->size)
 		return refuse(e, "a row of that size");
-	str_addn(&s->rows, ev->bytes, ev->size);
-	if (ev->type == BINLOG_TABLE_MAP)
+	if (ev->type == BINLOG_TABLE_MAP) {
+		str_addn(&s->rows, ev->bytes, ev->size);
 		return true;
+	}
 	if (!binlog_view_rows(f, ev, &r))
 		return malformed(ev, e);
+	if (!r.compressed)
+		str_addn(&s->rows, ev->bytes, ev->size);
+	else if (!add_plain_rows(s, f, ev, &r, e))
+		return false;
 	return !r.ends_statement || say_rows(s, f, e);
 }
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/*
+ * ---- events
+ * --------------------------------------------------------------------------------------
+ */
 
 static bool one_event(struct binlog_sql *s, const struct binlog_format *f,
         const struct binlog_event *ev, struct err *e)
@@ -815,9 +895,9 @@ static uint64_t inner_size(const struct binlog_event *ev)
 		len = cur_packed(&c);
 		v.p = cur_take(&c, len);
 		v.left = len;
-		if (field == 1 && !size)
-			size = cur_packed(&v);
-		else if (field == 3)
+		if (c.bad)
+			return size;
+		if (field == 3 || (field == 1 && !size))
 			size = cur_packed(&v);
 	}
 }

@@ -47,7 +47,9 @@ void apply_unescape(char *text)
 	*to = '\0';
 }
 
-/* ---- looking ----------------------------------------------------------------------------------- */
+/*
+ * ---- looking -----------------------------------------------------------------------------------
+ */
 
 struct have {
 	struct join_have h;
@@ -110,8 +112,9 @@ bool apply_note_executed(struct apply *a, struct err *e)
 }
 
 /*
- * If the executed position is just what CHANGE makes of it, the one noted before counts.  Should the server have
- * come to the very same place by executing, it does no harm: its GTIDs tell what it has.
+ * If the executed position is just what CHANGE makes of it, the one noted before counts.  Should
+ * the server have come to the very same place by executing, it does no harm: its GTIDs tell what it
+ * has.
  */
 static void recall_executed(struct apply *a, struct have *h)
 {
@@ -149,10 +152,10 @@ static bool read_have(struct apply *a, struct have *h, struct err *e)
 	recall_executed(a, h);
 	if (!is_mariadb(a) && !apply_sql_mark(a, h->file, sizeof(h->file), &h->h.pos, e))
 		return false;
-	return a->st.is_replica ||
-	       err_set(e, ERR_PRECOND, 0,
-	               "%s is no replica, and the transactions have no GTIDs: there is no telling what it has",
-	               a->target.name);
+	return a->st.is_replica || err_set(e, ERR_PRECOND, 0,
+	                                   "%s is no replica, and the transactions have no GTIDs: "
+	                                   "there is no telling what it has",
+	                                   a->target.name);
 }
 
 bool apply_look(struct apply *a, int fd, struct join_missing *ret, struct err *e)
@@ -190,7 +193,9 @@ void apply_name_first(const struct join_missing *m, char *buf, size_t size)
 		snprintf(buf, size, "%s", m->gtid);
 }
 
-/* ---- settings of the server -------------------------------------------------------------------- */
+/*
+ * ---- settings of the server --------------------------------------------------------------------
+ */
 
 static const enum dialect_var overridable[] = {
 	VAR_RELAY_LOG_PURGE,
@@ -232,13 +237,15 @@ bool apply_restore(struct apply *a, struct err *e)
 	return ok;
 }
 
-/* ---- the appliers ------------------------------------------------------------------------------ */
+/*
+ * ---- the appliers ------------------------------------------------------------------------------
+ */
 
 static bool choose(struct apply *a, struct err *e)
 {
 	const char *wish = a->args->applier ? a->args->applier : "auto";
-	bool relay = str_is(wish, "relay"), local = a->target.login->socket ||
-	                                            login_is_local(a->target.login->address);
+	bool relay = str_is(wish, "relay"),
+	     local = a->target.login->socket || login_is_local(a->target.login->address);
 	struct err why = { .kind = ERR_NONE };
 
 	if (!relay && !str_is(wish, "auto") && !str_is(wish, "sql"))
@@ -279,7 +286,9 @@ static bool apply_all(struct apply *a, struct err *e)
 	return ok;
 }
 
-/* ---- telling ----------------------------------------------------------------------------------- */
+/*
+ * ---- telling -----------------------------------------------------------------------------------
+ */
 
 static void tell(struct apply *a)
 {
@@ -313,7 +322,8 @@ static void tell(struct apply *a)
 static void tell_parts(struct apply *a)
 {
 	fprintf(a->io->out,
-	        "Applying differential binary/relay log files %s on %s. This may take long time...\n",
+	        "Applying differential binary/relay log files %s on %s. This may take long "
+	        "time...\n",
 	        a->args->apply_files, a->target.name);
 	fprintf(a->io->out, "  %llu transactions in %zu files.\n",
 	        (unsigned long long)a->facts.transactions, a->parts.count);
@@ -321,7 +331,9 @@ static void tell_parts(struct apply *a)
 		fprintf(a->io->out, "  Cut off: %s.\n", a->facts.cut_why);
 }
 
-/* ---- what is asked for ------------------------------------------------------------------------- */
+/*
+ * ---- what is asked for -------------------------------------------------------------------------
+ */
 
 /* The manager names the slave by an address, which need not be this host's for statements. */
 static char *target_address(const struct args *a, struct err *e)
@@ -335,7 +347,8 @@ static char *target_address(const struct args *a, struct err *e)
 		return xstrdup("127.0.0.1");
 	rc = getaddrinfo(host, NULL, &hints, &all);
 	if (rc == 0)
-		rc = getnameinfo(all->ai_addr, all->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
+		rc = getnameinfo(
+		        all->ai_addr, all->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
 	if (all)
 		freeaddrinfo(all);
 	if (rc == 0)

@@ -16,8 +16,10 @@
 #include "str.h"
 
 #define CRC_SLACK 4 /* a receiver may add or take off checksums: sizes differ by them */
-/* MariaDB notes checkpoints between transactions, which are not always saved.  Two of them are shorter
- * than any transaction. */
+/*
+ * MariaDB notes checkpoints between transactions, which are not always saved.  Two of them are
+ * shorter than any transaction.
+ */
 #define CHECKPOINTS 90
 
 struct join {
@@ -27,23 +29,23 @@ struct join {
 	struct binlog *b;
 	bool in_head;
 	struct binlog_txn txn;
-	char file[512];	   /* the source's, in which `pos` is; "": not known */
-	bool named;	   /* by a Rotate in the parts */
-	uint64_t pos;	   /* up to where the row has come; 0: not known */
-	bool told;	   /* a Rotate said so, and what it leads to has not come yet */
+	char file[512];    /* the source's, in which `pos` is; "": not known */
+	bool named;        /* by a Rotate in the parts */
+	uint64_t pos;      /* up to where the row has come; 0: not known */
+	bool told;         /* a Rotate said so, and what it leads to has not come yet */
 	uint64_t head_end; /* the head of a source's file was seen, up to here; else 0 */
-	struct str fde;	   /* the format description in force */
-	struct err cut;	   /* why the last part has no more, if that is no proper end */
+	struct str fde;    /* the format description in force */
+	struct err cut;    /* why the last part has no more, if that is no proper end */
 };
 
 struct item {
 	struct binlog_event ev;
 	enum binlog_place place;
-	char file[512];	  /* in which it begins */
-	uint64_t start;	  /* 0: not known */
+	char file[512];   /* in which it begins */
+	uint64_t start;   /* 0: not known */
 	uint64_t covered; /* nothing is left out between here and `start` */
-	bool voided;	  /* the transaction that was open before it is void */
-	bool keep;	  /* belongs to the row: a transaction's event, or one that moves the position */
+	bool voided;      /* the transaction that was open before it is void */
+	bool keep; /* belongs to the row: a transaction's event, or one that moves the position */
 };
 
 static void join_done(struct join *j)
@@ -58,9 +60,7 @@ static void join_init(struct join *j, const struct join_parts *parts, const char
 {
 	const char *file = parts->begin ? parts->begin : guess;
 
-	*j = (struct join){
-		.parts = parts, .fd = -1, .txn = BINLOG_TXN_INIT, .fde = STR_INIT
-	};
+	*j = (struct join){ .parts = parts, .fd = -1, .txn = BINLOG_TXN_INIT, .fde = STR_INIT };
 	snprintf(j->file, sizeof(j->file), "%s", file ? file : "");
 }
 
@@ -131,7 +131,8 @@ static void note_frame(struct join *j, struct item *it)
 		str_clear(&j->fde);
 		str_addn(&j->fde, ev->bytes, ev->size);
 		it->keep = !j->in_head && !is_replicas_own(ev);
-	} else if (ev->type == BINLOG_ROTATE && !is_replicas_own(ev) && binlog_view_rotate(ev, &r)) {
+	} else if (ev->type == BINLOG_ROTATE && !is_replicas_own(ev) &&
+	           binlog_view_rotate(ev, &r)) {
 		set_file(j, &r);
 	}
 }
@@ -164,7 +165,8 @@ static void to_next_file(struct join *j)
 	uint64_t number;
 
 	if (dir_log_split(j->file, &n, &number))
-		snprintf(j->file + n, sizeof(j->file) - n, ".%06llu", (unsigned long long)number + 1);
+		snprintf(j->file + n, sizeof(j->file) - n, ".%06llu",
+		        (unsigned long long)number + 1);
 }
 
 static void locate(struct join *j, struct item *it)
@@ -250,7 +252,9 @@ static bool is_begin(enum binlog_place p)
 	return p == BINLOG_FIRST || p == BINLOG_ONLY;
 }
 
-/* ---- what there is ----------------------------------------------------------------------------- */
+/*
+ * ---- what there is -----------------------------------------------------------------------------
+ */
 
 static bool count_whole(struct join *j, const struct item *it, struct join_facts *f, struct err *e)
 {
@@ -341,7 +345,9 @@ void join_facts_done(struct join_facts *f)
 	*f = (struct join_facts){ .set = NULL };
 }
 
-/* ---- what is missing --------------------------------------------------------------------------- */
+/*
+ * ---- what is missing ---------------------------------------------------------------------------
+ */
 
 int join_cmp_files(const char *a, const char *b)
 {
@@ -359,7 +365,7 @@ static bool names(const char *list, const char *gtid)
 {
 	size_t n = strlen(gtid);
 
-	for (const char *p = list; (p = strstr(p, gtid)); p += n)
+	for (const char *p = list; n && (p = strstr(p, gtid)); p += n)
 		if ((p == list || p[-1] == ',') && (p[n] == ',' || !p[n]))
 			return true;
 	return false;
@@ -417,8 +423,10 @@ static bool put_fd(void *ctx, const void *bytes, size_t n, struct err *e)
 	return true;
 }
 
-/* The format that rules what follows.  In the middle of a transaction it must not claim to be of a server's
- * start, at which that would be rolled back. */
+/*
+ * The format that rules what follows.  In the middle of a transaction it must not claim to be of a
+ * server's start, at which that would be rolled back.
+ */
 static bool put_format(struct writer *w, const struct join *j, bool inside, struct err *e)
 {
 	str_clear(&w->fde);
@@ -442,8 +450,8 @@ static bool put_rotate(struct writer *w, const char *file, uint64_t pos, struct 
 
 static bool is_same_format(const struct writer *w, const struct join *j)
 {
-	return binlog_same_format((const uint8_t *)w->fde.p, w->fde.len,
-	        (const uint8_t *)j->fde.p, j->fde.len);
+	return binlog_same_format(
+	        (const uint8_t *)w->fde.p, w->fde.len, (const uint8_t *)j->fde.p, j->fde.len);
 }
 
 /* Tell the applier what it must know before this event. */
@@ -462,8 +470,8 @@ static bool put_frame(struct writer *w, const struct join *j, const struct item 
 }
 
 /* The part of a large event that was not kept in memory. */
-static bool put_rest(struct writer *w, const struct join *j, const struct binlog_event *ev,
-        struct err *e)
+static bool put_rest(
+        struct writer *w, const struct join *j, const struct binlog_event *ev, struct err *e)
 {
 	if (ev->have == ev->size)
 		return true;
@@ -502,8 +510,8 @@ static bool take_back(struct writer *w, uint64_t size, struct err *e)
 struct chooser {
 	const struct join_have *have;
 	struct gtid_set *logged; /* owned */
-	bool aligned;	/* the server's position lies in the row */
-	char file[512]; /* from then on: up to where nothing was left out */
+	bool aligned;            /* the server's position lies in the row */
+	char file[512];          /* from then on: up to where nothing was left out */
 	uint64_t pos;
 	bool wanted; /* the transaction that is open is to be written */
 	struct join_missing m;
@@ -533,8 +541,9 @@ static bool gap(const struct chooser *c, const struct join *j, const struct item
 		snprintf(e->text + strlen(e->text), sizeof(e->text) - strlen(e->text),
 		        ", but the next transaction in %.200s begins at %.200s:%llu", part_name(j),
 		        it->file, (unsigned long long)it->start);
-	return err_hint(e, "hand over all that follows what the server has executed, in the order of "
-	                   "the source and each transaction once");
+	return err_hint(e,
+	        "hand over all that follows what the server has executed, in the order of "
+	        "the source and each transaction once");
 }
 
 /* Follow the row, and see whether it goes over the server's position. */
@@ -671,7 +680,8 @@ static bool choose_item(struct chooser *c, struct output *o, const struct join *
 }
 
 /* All the way through; `why` tells an error from the end. */
-static void run_through(const struct join_parts *p, struct chooser *c, struct output *o, struct err *why)
+static void run_through(
+        const struct join_parts *p, struct chooser *c, struct output *o, struct err *why)
 {
 	struct join j;
 	struct item it;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * apply_join - saved parts of binlogs and relay logs as one row of whole transactions.  Runs on: any
- * thread (blocks on the disk).  Logs: never.
+ * apply_join - saved parts of binlogs and relay logs as one row of whole transactions.  Runs on:
+ * any thread (blocks on the disk).  Logs: never.
  *
  * The parts follow each other in the source's order.  A transaction may begin in one and end in the
  * next.  What belongs to files rather than to transactions (their heads, the rotations of a
@@ -26,12 +26,12 @@ struct join_facts {
 	uint64_t transactions; /* whole ones */
 	uint64_t bytes;
 	bool mariadb;
-	bool gtids; /* each transaction has a GTID */
-	char begin[512];  /* the file in which it begins; "": they do not say */
-	char file[512];   /* where the last whole transaction ends; "": no file was named */
+	bool gtids;      /* each transaction has a GTID */
+	char begin[512]; /* the file in which it begins; "": they do not say */
+	char file[512];  /* where the last whole transaction ends; "": no file was named */
 	uint64_t end_pos;
 	struct gtid_set *set; /* of the whole ones; owned */
-	uint64_t cut;	      /* transactions begun that do not end */
+	uint64_t cut;         /* transactions begun that do not end */
 	char cut_why[200];    /* "" unless the last part ends torn or inside of a transaction */
 	char last_gtid[BINLOG_GTID_TEXT];
 };
@@ -47,8 +47,10 @@ struct join_have {
 	uint64_t pos;
 	/* By GTID: these.  NULL: not by GTID. */
 	const struct gtid_set *gtids;
-	/* MariaDB: GTIDs that it is known to have, "0-1-5,0-1-5".  Each counts, with all before it in its domain, if
-	 * it is the GTID of one of the transactions.  NULL: none. */
+	/*
+	 * MariaDB: GTIDs that it is known to have, "0-1-5,0-1-5".  Each counts, with all before it
+	 * in its domain, if it is the GTID of one of the transactions.  NULL: none.
+	 */
 	const char *logged;
 };
 
@@ -64,10 +66,10 @@ struct join_missing {
 
 /*
  * Find the missing ones, and with fd >= 0 write them there as a file of the server's own format:
- * magic, the source's format description, with `previous` an empty Previous_gtids event, a Rotate to where the
- * first one begins, and they.  Nothing is written when nothing is missing.  ERR_PRECOND when the
- * position is not where one of the transactions begins or the last one ends: something between is
- * not there.
+ * magic, the source's format description, with `previous` an empty Previous_gtids event, a Rotate
+ * to where the first one begins, and they.  Nothing is written when nothing is missing.
+ * ERR_PRECOND when the position is not where one of the transactions begins or the last one ends:
+ * something between is not there.
  */
 bool join_write(const struct join_parts *p, const struct join_have *have, int fd, bool previous,
         struct join_missing *ret, struct err *e) MUST_USE;

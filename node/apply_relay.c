@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * apply_relay - hands a relay log to the server.
- * Runs on: any thread.
+ * apply_relay - hands a relay log to the server. Runs on: any thread.
  *
- * apply_relay() repeats attempt() until it says that nothing is missing: each attempt begins with what the
- * server says, so that a server that restarted (and started replication, or threw relay logs away)
- * in the middle of one is nothing special.
+ * apply_relay() repeats attempt() until it says that nothing is missing: each attempt begins with
+ * what the server says, so that a server that restarted (and started replication, or threw relay
+ * logs away) in the middle of one is nothing special.
  */
 #include "apply_relay.h"
 #include <dirent.h>
@@ -23,12 +22,15 @@
 
 enum {
 	ATTEMPTS = 20,
-	CODE_GAPS = 1802,	 /* CHANGE while a parallel applier has gaps */
-	WAIT_S = 1,		 /* one look at progress */
+	CODE_GAPS = 1802,         /* CHANGE while a parallel applier has gaps */
+	WAIT_S = 1,               /* one look at progress */
 	ASIDE_KEPT_S = 7 * 86400, /* how long links of earlier applies stay */
 };
 #define ASIDE ".mha-aside"
-/* A parallel applier shows its position so often.  Every 300 ms, as by default, would hold up a new master. */
+/*
+ * A parallel applier shows its position so often.  Every 300 ms, as by default, would hold up a new
+ * master.
+ */
 #define CHECKPOINT_MS "20"
 
 static const char *base_name(const char *path)
@@ -38,7 +40,10 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* ---- the server's relay logs --------------------------------------------------------------------- */
+/*
+ * ---- the server's relay logs
+ * ---------------------------------------------------------------------
+ */
 
 /* The folder of its relay logs; where the server does not say, they are in its data directory. */
 static char *relay_folder(struct apply *a)
@@ -113,42 +118,48 @@ bool apply_relay_can(struct apply *a, struct err *e)
 	return ok;
 }
 
-bool apply_relay_is_half(void *arg, const struct target_status *st)
+/* One relay log: where the last whole transaction ends in it. */
+static bool read_tail(const char *path, struct binlog_txn *t, struct target_half *half)
 {
-	struct apply *a = arg;
-	struct relay_index x;
-	struct binlog_txn t = BINLOG_TXN_INIT;
-	uint64_t whole = 0;
-	bool here = false, known = true;
+	AUTO_FD int fd = dir_open_file(path, NULL);
+	AUTO(binlog) struct binlog *b = fd < 0 ? NULL : binlog_new_fd(fd);
+	struct binlog_tail tail;
 
-	if (!read_index(a, st, &x, NULL))
+	if (!b || !binlog_txn_find_tail(b, t, &tail, NULL))
 		return false;
-	for (size_t i = 0; i < x.lines.len && known; i++) {
-		AUTO(free) char *path = relay_index_file(&x, i);
-		AUTO_FD int fd = -1;
-		AUTO(binlog) struct binlog *b = NULL;
-		struct binlog_event ev;
-		enum binlog_place place;
-		bool first = str_is(base_name(path), base_name(st->relay_file));
-
-		here |= first;
-		fd = here ? dir_open_file(path, NULL) : -1;
-		if (!here)
-			continue;
-		known = fd >= 0;
-		b = known ? binlog_new_fd(fd) : NULL;
-		while (known && binlog_next(b, &ev, NULL) == BINLOG_EVENT) {
-			known = binlog_txn_feed(&t, binlog_format(b), &ev, &place, NULL);
-			if ((place == BINLOG_LAST || place == BINLOG_ONLY) &&
-			        (!first || ev.offset + ev.size > st->relay_pos))
-				whole++;
-		}
+	if (tail.transactions || !half->file[0]) {
+		snprintf(half->file, sizeof(half->file), "%s", base_name(path));
+		half->from = tail.open ? t->offset : tail.whole_end;
 	}
-	relay_index_done(&x);
-	return known && here && !whole && binlog_txn_is_open(&t);
+	half->open = tail.open;
+	return true;
 }
 
-/* ---- linking aside ------------------------------------------------------------------------------- */
+void apply_relay_find_half(void *apply, const struct target_status *st, struct target_half *ret)
+{
+	struct apply *a = apply;
+	struct target_half half = { .open = false };
+	struct binlog_txn t = BINLOG_TXN_INIT;
+	struct relay_index x;
+	bool here = false, ok = true;
+
+	if (!read_index(a, st, &x, NULL))
+		return;
+	for (size_t i = 0; i < x.lines.len && ok; i++) {
+		AUTO(free) char *path = relay_index_file(&x, i);
+
+		here |= str_is(base_name(path), base_name(st->relay_file));
+		ok = !here || read_tail(path, &t, &half);
+	}
+	relay_index_done(&x);
+	if (ok && here)
+		*ret = half;
+}
+
+/*
+ * ---- linking aside
+ * -------------------------------------------------------------------------------
+ */
 
 static bool is_same_file(int dir, const char *a, const struct stat *b)
 {
@@ -166,7 +177,8 @@ static bool link_aside(int dir, const char *path, const char *name, struct err *
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT || err_sys(e, "look at %s", path);
 	for (unsigned i = 0; i < 1000; i++) {
-		AUTO(free) char *to = i ? xasprintf("%s.%u" ASIDE, name, i) : xasprintf("%s" ASIDE, name);
+		AUTO(free)
+		char *to = i ? xasprintf("%s.%u" ASIDE, name, i) : xasprintf("%s" ASIDE, name);
 
 		if (linkat(AT_FDCWD, path, dir, to, 0) == 0 || is_same_file(dir, to, &st))
 			return true;
@@ -183,7 +195,6 @@ static void forget_old_links(int dir)
 	int n = -1;
 	time_t now = time(NULL);
 
-
 	n = scandirat(dir, ".", &names, NULL, NULL);
 	for (int i = 0; i < n; i++) {
 		struct stat st;
@@ -198,8 +209,8 @@ static void forget_old_links(int dir)
 }
 
 /*
- * START and CHANGE may delete relay logs, which other replicas may need.  The links are kept in our folder, or
- * beside the files where that is another file system.
+ * START and CHANGE may delete relay logs, which other replicas may need.  The links are kept in our
+ * folder, or beside the files where that is another file system.
  */
 static bool keep_aside(struct apply *a, const struct relay_index *x, struct err *e)
 {
@@ -223,25 +234,75 @@ static bool keep_aside(struct apply *a, const struct relay_index *x, struct err 
 	return true;
 }
 
-/* ---- handing over -------------------------------------------------------------------------------- */
+/*
+ * ---- handing over
+ * --------------------------------------------------------------------------------
+ */
 
-/* A file without a number in its name means nothing to the server. */
-static char *scratch_path(const struct relay_index *x, int *ret_fd, struct err *e)
+/*
+ * A server that restarts by itself goes through its index: what it has not applied of its own relay
+ * logs, and then ours, which begins with the same transactions.  So until it has been told to begin
+ * with ours, there is only the head of it: a relay log without transactions.
+ */
+struct parcel {
+	int fd;        /* all of it, in a file without a name */
+	uint64_t head; /* how much is the head */
+	char *name;    /* the relay log's; owned, NULL: not made yet */
+	char *path;    /* owned */
+};
+
+static void parcel_done(struct parcel *p)
 {
-	char *path = xasprintf("%s/mha-node-XXXXXX", x->dir);
-
-	*ret_fd = mkostemp(path, O_CLOEXEC);
-	if (*ret_fd >= 0)
-		return path;
-	err_sys(e, "make a file in %s", x->dir);
-	free(path);
-	return NULL;
+	if (p->fd >= 0)
+		close(p->fd);
+	free(p->name);
+	free(p->path);
 }
 
-static bool make_servers(int fd, const struct relay_index *x, struct err *e)
+/* On the server's disk, whose space is meant for such things. */
+static int open_nameless(const char *dir, struct err *e)
 {
-	if ((fchown(fd, x->uid, x->gid) < 0 && geteuid() == 0) || fchmod(fd, x->mode) < 0 || fsync(fd) < 0)
-		return err_sys(e, "give the file to the server");
+	AUTO(free) char *path = xasprintf("%s/mha-node-XXXXXX", dir);
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	if (fd < 0)
+		err_sys(e, "make a file in %s", dir);
+	else
+		unlink(path);
+	return fd;
+}
+
+/* Format description, and Previous_gtids if there is one. */
+static bool find_head(struct parcel *p, struct err *e)
+{
+	AUTO(binlog) struct binlog *b = NULL;
+	struct binlog_event ev;
+
+	if (lseek(p->fd, 0, SEEK_SET) < 0)
+		return err_sys(e, "read the missing transactions");
+	b = binlog_new_fd(p->fd);
+	while (binlog_next(b, &ev, e) == BINLOG_EVENT &&
+	        (ev.type == BINLOG_FORMAT || ev.type == BINLOG_PREVIOUS_GTIDS))
+		p->head = ev.offset + ev.size;
+	return p->head > 0;
+}
+
+static bool copy_part(const struct parcel *p, int to, uint64_t from, struct err *e)
+{
+	char buf[64 << 10];
+	ssize_t n = 1;
+	off_t at = (off_t)from;
+
+	while (n > 0) {
+		size_t most = from ? sizeof(buf) : (size_t)(p->head - (uint64_t)at);
+
+		n = most ? pread(p->fd, buf, most < sizeof(buf) ? most : sizeof(buf), at) : 0;
+		if (n > 0 && pwrite(to, buf, (size_t)n, at) != n)
+			n = -1;
+		at += n;
+	}
+	if (n < 0 || fsync(to) < 0)
+		return err_sys(e, "write %s", p->path);
 	return true;
 }
 
@@ -254,61 +315,76 @@ static bool sync_folder(const char *dir, struct err *e)
 	return true;
 }
 
-/* Give the file its number, and the index its line.  A name that is taken meanwhile is an error: try again. */
-static bool add_to_index(
-        struct apply *a, const struct relay_index *x, const char *scratch, char **ret, struct err *e)
+/*
+ * A file of the server's with the head.  A name that is taken is an error: somebody else is at
+ * work.
+ */
+static bool make_file(const struct parcel *p, const struct relay_index *x, struct err *e)
 {
-	AUTO(free) char *name = relay_index_next(x, e), *path = NULL;
+	AUTO_FD int fd = open(p->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	if (!name)
+	if (fd < 0)
+		return err_sys(e, "make %s", p->path);
+	if ((fchown(fd, x->uid, x->gid) < 0 && geteuid() == 0) || fchmod(fd, x->mode) < 0)
+		return err_sys(e, "give %s to the server", p->path);
+	return copy_part(p, fd, 0, e) && sync_folder(x->dir, e);
+}
+
+static bool add_to_index(
+        struct apply *a, const struct relay_index *x, struct parcel *p, struct err *e)
+{
+	p->name = relay_index_next(x, e);
+	if (!p->name)
 		return false;
-	path = xasprintf("%s/%s", x->dir, name);
-	if (!apply_state_set(&a->state, "relay_log", path, e))
+	p->path = xasprintf("%s/%s", x->dir, p->name);
+	if (!apply_state_set(&a->state, "relay_log", p->path, e) || !make_file(p, x, e))
 		return false;
-	if (link(scratch, path) < 0)
-		return err_sys(e, "make %s", path);
-	apply_failpoint("linked");
-	if (!sync_folder(x->dir, e) || !relay_index_add(x, name, e))
+	apply_failpoint("made");
+	if (!relay_index_add(x, p->name, e))
 		return false;
 	apply_failpoint("indexed");
-	*ret = TAKE(name);
 	return true;
+}
+
+static bool fill(const struct parcel *p, struct err *e)
+{
+	AUTO_FD int fd = open(p->path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, "open %s", p->path);
+	return copy_part(p, fd, p->head, e);
 }
 
 /* What an apply before this one has made, and did not come to list. */
 static void remove_orphan(struct apply *a, const struct relay_index *x)
 {
 	AUTO(free) char *path = apply_state_get(&a->state, "relay_log");
-	AUTO(free) char *scratch = apply_state_get(&a->state, "scratch");
 
 	if (path && !relay_index_has(x, base_name(path)))
 		unlink(path);
-	if (scratch)
-		unlink(scratch);
 }
 
-/* Write what is missing into a file of the server's.  *ret is NULL when nothing is. */
-static bool make_relay_log(struct apply *a, const struct relay_index *x, char **ret, struct err *e)
+/* Write what is missing, and list the file for it.  Without a name: nothing is missing. */
+static bool make_relay_log(
+        struct apply *a, const struct relay_index *x, struct parcel *p, struct err *e)
 {
-	AUTO_FD int fd = -1;
-	AUTO(free) char *scratch = scratch_path(x, &fd, e);
 	struct join_missing m;
-	bool ok;
 
-	*ret = NULL;
-	if (!scratch)
+	p->fd = open_nameless(x->dir, e);
+	if (p->fd < 0 || !apply_look(a, p->fd, &m, e))
 		return false;
-	ok = apply_state_set(&a->state, "scratch", scratch, e) && apply_look(a, fd, &m, e);
 	apply_failpoint("written");
-	if (ok && m.transactions)
-		ok = make_servers(fd, x, e) && add_to_index(a, x, scratch, ret, e);
-	unlink(scratch);
-	return ok;
+	return !m.transactions || (find_head(p, e) && add_to_index(a, x, p, e));
 }
 
-/* ---- settings of the channel --------------------------------------------------------------------- */
+/*
+ * ---- settings of the channel
+ * ---------------------------------------------------------------------
+ */
 
-/* `name` has what the server had before us: kept, unless the server shows a value that is not ours. */
+/*
+ * `name` has what the server had before us: kept, unless the server shows a value that is not ours.
+ */
 static bool remember(struct apply *a, const char *name, int64_t now, int64_t ours, struct err *e)
 {
 	AUTO(free) char *kept = apply_state_get(&a->state, name), *text = NULL;
@@ -334,7 +410,9 @@ static bool remember_channel(struct apply *a, const struct target_status *st, st
 	       remember(a, "auto_failover", st->auto_failover, 0, e);
 }
 
-/* What forbids to name a relay log.  Makes the server forget its relay logs: they are aside by now. */
+/*
+ * What forbids to name a relay log.  Makes the server forget its relay logs: they are aside by now.
+ */
 static bool leave_strict_modes(struct apply *a, const struct target_status *st, struct err *e)
 {
 	if (!st->gtid_only && !st->auto_failover)
@@ -357,8 +435,8 @@ static bool point_at(struct apply *a, const char *name, struct err *e)
 }
 
 /*
- * The channel as it was.  By position its relay logs stay where the executed position survives that; in GTID modes
- * CHANGE drops them.
+ * The channel as it was.  By position its relay logs stay where the executed position survives
+ * that; in GTID modes CHANGE drops them.
  */
 static bool restore_channel(struct apply *a, struct err *e)
 {
@@ -386,7 +464,10 @@ static bool restore_channel(struct apply *a, struct err *e)
 	return !s.len || target_change(&a->target, s.p, e);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------- */
+/*
+ * ---- waiting
+ * -------------------------------------------------------------------------------------
+ */
 
 /* One wait of at most WAIT_S; true in *ret when the end is reached. */
 static bool wait_once(struct apply *a, const char *sql, bool *ret, struct err *e)
@@ -395,7 +476,9 @@ static bool wait_once(struct apply *a, const char *sql, bool *ret, struct err *e
 
 	if (!db_value(a->target.db, sql, &got, e))
 		return false;
-	/* One function answers 1 when it is late, the others -1; they count what they waited for. */
+	/*
+	 * One function answers 1 when it is late, the others -1; they count what they waited for.
+	 */
 	*ret = got && got[0] != '-' && (!strstr(sql, "WAIT_FOR_EXECUTED") || str_is(got, "0"));
 	return true;
 }
@@ -409,7 +492,8 @@ static char *wait_statement(struct apply *a)
 	AUTO(free) char *file = db_quote(a->facts.file[0] ? a->facts.file : a->st.exec_file);
 
 	if (a->by_gtid)
-		return xasprintf("SELECT %s(%s,%d)", dialect_word(d, WORD_GTID_WAIT), gtids, WAIT_S);
+		return xasprintf(
+		        "SELECT %s(%s,%d)", dialect_word(d, WORD_GTID_WAIT), gtids, WAIT_S);
 	return xasprintf("SELECT %s(%s,%llu,%d%s%s)", dialect_word(d, WORD_POS_WAIT), file,
 	        (unsigned long long)a->facts.end_pos, WAIT_S,
 	        dialect_can(d, CAP_CHANNELS) && (!mariadb || a->target.channel[0]) ? "," : "",
@@ -459,12 +543,15 @@ static bool wait_for_end(struct apply *a, struct err *e)
 	}
 }
 
-/* ---- in order ------------------------------------------------------------------------------------ */
+/*
+ * ---- in order
+ * ------------------------------------------------------------------------------------
+ */
 
 static bool stop_all(struct apply *a, struct err *e)
 {
 	return target_verb(&a->target, "STOP", "IO_THREAD", "", e) &&
-	       target_stop_applier(&a->target, apply_relay_is_half, a, e);
+	       target_stop_applier(&a->target, apply_relay_find_half, a, e);
 }
 
 /* Nothing can get lost, nothing stands in the way. */
@@ -487,7 +574,10 @@ static bool prepare(struct apply *a, struct relay_index *ret, struct err *e)
 	return target_status(&a->target, &a->st, e) && read_index(a, &a->st, ret, e);
 }
 
-/* FLUSH writes the index anew: from what the server had read of it before, if our line came too late. */
+/*
+ * FLUSH writes the index anew: from what the server had read of it before, if our line came too
+ * late.
+ */
 static bool check_index(struct apply *a, const char *name, struct err *e)
 {
 	struct relay_index x;
@@ -497,25 +587,55 @@ static bool check_index(struct apply *a, const char *name, struct err *e)
 		return false;
 	ok = relay_index_has(&x, name);
 	relay_index_done(&x);
-	return ok || err_set(e, ERR_LOST, 0, "%s did not take %s into its index", a->target.name, name);
+	return ok ||
+	       err_set(e, ERR_LOST, 0, "%s did not take %s into its index", a->target.name, name);
 }
 
-static bool hand_over(struct apply *a, const char *name, struct err *e)
+static bool hand_over(struct apply *a, const struct parcel *p, struct err *e)
 {
-	fprintf(a->io->out, "  Added %s to the relay logs of %s.\n", name, a->target.name);
-	if (!target_flush_relay_logs(&a->target, e) || !check_index(a, name, e))
+	fprintf(a->io->out, "  Added %s to the relay logs of %s.\n", p->name, a->target.name);
+	if (!target_flush_relay_logs(&a->target, e) || !check_index(a, p->name, e))
 		return false;
 	apply_failpoint("flushed");
 	if (!apply_note_executed(a, e))
 		return false;
-	if (!point_at(a, name, e))
+	if (!point_at(a, p->name, e))
 		return false;
 	apply_failpoint("changed");
-	fprintf(a->io->out, "  The server is told to apply %s.\n", name);
+	if (!fill(p, e))
+		return false;
+	apply_failpoint("filled");
+	/*
+	 * MariaDB has noted at CHANGE how long this one is, as the newest: with a newer one it
+	 * reads it to its end.
+	 */
+	if (target_is_mariadb(&a->target) && !target_flush_relay_logs(&a->target, e))
+		return false;
+	fprintf(a->io->out, "  The server is told to apply %s.\n", p->name);
 	if (!target_verb(&a->target, "START", "SQL_THREAD", "", e))
 		return false;
 	apply_failpoint("started");
 	return true;
+}
+
+/* A parallel applier tells where to look instead of what happened. */
+static bool add_worker_error(struct apply *a, struct err *e)
+{
+	AUTO(db_result) struct db_result *r = NULL;
+	const char *text;
+
+	if (!dialect_can(db_dialect(a->target.db), CAP_PFS_REPLICATION))
+		return false;
+	r = db_query(a->target.db,
+	        "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE FROM "
+	        "performance_schema.replication_applier_status_by_worker WHERE "
+	        "LAST_ERROR_NUMBER<>0 "
+	        "ORDER BY LAST_ERROR_TIMESTAMP LIMIT 1",
+	        NULL);
+	text = r ? db_get(r, 0, "LAST_ERROR_MESSAGE") : NULL;
+	if (text)
+		err_set(e, ERR_SQL, atoi(db_get(r, 0, "LAST_ERROR_NUMBER")), "%s", text);
+	return false;
 }
 
 /* Errors of the applier name the transaction: the first that is missing. */
@@ -524,17 +644,21 @@ static bool tell_what_stopped(struct apply *a, struct err *e)
 	struct join_missing m;
 	char first[700];
 
+	if (!e)
+		return false;
+	add_worker_error(a, e);
 	if (!stop_all(a, NULL) || !apply_look(a, -1, &m, NULL) || !m.transactions)
 		return false;
 	apply_name_first(&m, first, sizeof(first));
-	return err_ctx(e, "%s: applying stopped at transaction %s", a->target.name, first);
+	return err_ctx(e, "%s: not applied from transaction %s on: error %d", a->target.name, first,
+	        e->code);
 }
 
 /* *ret_done: nothing is missing. */
 static bool attempt(struct apply *a, bool *ret_done, struct err *e)
 {
 	struct relay_index x;
-	AUTO(free) char *name = NULL;
+	struct parcel p = { .fd = -1 };
 	struct join_missing m;
 	bool ok;
 
@@ -545,17 +669,14 @@ static bool attempt(struct apply *a, bool *ret_done, struct err *e)
 		return true;
 	if (!prepare(a, &x, e))
 		return false;
-	ok = make_relay_log(a, &x, &name, e);
+	ok = make_relay_log(a, &x, &p, e) && (!p.name || hand_over(a, &p, e));
 	relay_index_done(&x);
-	if (!ok)
-		return false;
-	*ret_done = !name;
-	if (!name)
-		return true;
-	if (!hand_over(a, name, e))
-		return false;
-	if (!wait_for_end(a, e))
-		return e && e->kind == ERR_SQL ? tell_what_stopped(a, e) : false;
+	*ret_done = ok && !p.name;
+	ok = ok && (!p.name || wait_for_end(a, e) ||
+	                   (e && e->kind == ERR_SQL && tell_what_stopped(a, e)));
+	parcel_done(&p);
+	if (!ok || *ret_done)
+		return ok;
 	apply_failpoint("applied");
 	if (!stop_all(a, e) || !apply_look(a, -1, &m, e))
 		return false;

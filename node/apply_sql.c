@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * apply_sql - runs the statements that binlog_sql makes of the missing transactions.
- * Runs on: any thread.
+ * apply_sql - runs the statements that binlog_sql makes of the missing transactions. Runs on: any
+ * thread.
  *
- * What a cut-off apply has done is known afterwards from the GTIDs that the server has; where transactions have none,
- * from a mark in our folder: before each commit it says how far the server's own binlog was, so that it
- * can be seen later whether the commit has happened.
+ * What a cut-off apply has done is known afterwards from the GTIDs that the server has; where
+ * transactions have none, from a mark in our folder: before each commit it says how far the
+ * server's own binlog was, so that it can be seen later whether the commit has happened.
  */
 #include "apply_sql.h"
 #include <fcntl.h>
@@ -20,19 +20,21 @@
 #include "clock.h"
 
 enum { ATTEMPTS = 20, MARK_SIZE = 2048, PROGRESS_MS = 1000 };
-#define MARK	   "mark"
-#define MISSING	   "missing"
+#define MARK       "mark"
+#define MISSING    "missing"
 #define PACKET_MAX "1073741824"
-#define LONGEST	   ((size_t)1073741824 - 1024)
+#define LONGEST    ((size_t)1073741824 - 1024)
 
 struct session {
 	struct apply *a;
-	struct target *t; /* a->target: the look at what it has must come behind what an earlier session did */
+	struct target *t; /* the apply's own: one session at a time */
 	struct binlog_sql *sql;
-	const struct binlog_event *fde; /* last format description */
-	int mark_fd;			/* -1: no marks */
-	bool spent;			/* after XA PREPARE it is of no more use */
-	const struct binlog_event *ev;	/* of which statements are made */
+	struct binlog_event fde; /* last format description; size 0: none yet */
+	int mark_fd;             /* -1: no marks */
+	char own[600];           /* its own binlog's position, before the transaction */
+	bool own_known;
+	bool spent;             /* after XA PREPARE it is of no more use */
+	struct binlog_event ev; /* of which statements are made */
 	char gtid[BINLOG_GTID_TEXT];
 	/* The source's position. */
 	char file[512];
@@ -42,7 +44,10 @@ struct session {
 	char *charset, *collation; /* last looked up; owned */
 };
 
-/* ---- how it is known what was done --------------------------------------------------------------- */
+/*
+ * ---- how it is known what was done
+ * ---------------------------------------------------------------
+ */
 
 static bool logs(struct apply *a)
 {
@@ -64,8 +69,8 @@ static bool is_blind(struct apply *a)
 
 static bool own_position(struct target *t, char *buf, size_t size, struct err *e)
 {
-	AUTO(db_result) struct db_result *r =
-	        db_query(t->db, dialect_sql(db_dialect(t->db), SQL_BINLOG_STATUS), e);
+	AUTO(db_result)
+	struct db_result *r = db_query(t->db, dialect_sql(db_dialect(t->db), SQL_BINLOG_STATUS), e);
 
 	if (!r)
 		return false;
@@ -75,8 +80,8 @@ static bool own_position(struct target *t, char *buf, size_t size, struct err *e
 }
 
 /*
- * "<executed when it began> <done up to> <with the next one> <own binlog before that>"; the last is "-" when all
- * is done.  One write of less than a disk's block.
+ * "<executed when it began> <done up to> <with the next one> <own binlog before that>"; the last is
+ * "-" when all is done.  One write of less than a disk's block.
  */
 static bool write_mark(struct session *s, uint64_t end, const char *own, struct err *e)
 {
@@ -106,7 +111,8 @@ bool apply_sql_mark(struct apply *a, char *file, size_t size, uint64_t *pos, str
 	text[strcspn(text, "\n")] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(word); i++)
 		word[i] = strsep(&rest, " ");
-	snprintf(here, sizeof(here), "%s:%llu", a->st.exec_file, (unsigned long long)a->st.exec_pos);
+	snprintf(
+	        here, sizeof(here), "%s:%llu", a->st.exec_file, (unsigned long long)a->st.exec_pos);
 	if (!word[3] || !str_is(word[0], here)) /* of another time */
 		return true;
 	if (!own_position(&a->target, own, sizeof(own), e))
@@ -116,18 +122,25 @@ bool apply_sql_mark(struct apply *a, char *file, size_t size, uint64_t *pos, str
 	       err_set(e, ERR_PARSE, 0, "%s/" MARK " is damaged", a->state.dir);
 }
 
-/* ---- the session --------------------------------------------------------------------------------- */
+/*
+ * ---- the session
+ * ---------------------------------------------------------------------------------
+ */
 
 static const char *find_collation(void *ctx, unsigned id, const char **ret_charset)
 {
 	struct session *s = ctx;
-	static const char *const tables[] = { "COLLATION_NAME FROM information_schema.COLLATIONS",
-		"FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY" };
+	static const char *const tables[] = {
+		"COLLATION_NAME FROM information_schema.COLLATIONS",
+		"FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		AUTO(free) char *sql = xasprintf("SELECT CHARACTER_SET_NAME, %s WHERE ID=%u", tables[i], id);
+		AUTO(free)
+		char *sql = xasprintf("SELECT CHARACTER_SET_NAME, %s WHERE ID=%u", tables[i], id);
 		AUTO(db_result) struct db_result *r = db_query(s->t->db, sql, NULL);
-		const char *name = r ? db_get(r, 0, i ? "FULL_COLLATION_NAME" : "COLLATION_NAME") : NULL;
+		const char *name =
+		        r ? db_get(r, 0, i ? "FULL_COLLATION_NAME" : "COLLATION_NAME") : NULL;
 
 		if (!name)
 			continue;
@@ -145,30 +158,29 @@ static bool name_it(struct session *s, struct err *e)
 {
 	return err_ctx(e, "transaction %s%sthat ends at %s:%llu or behind, %s event", s->gtid,
 	        s->gtid[0] ? ", " : "", s->file[0] ? s->file : "?",
-	        (unsigned long long)(s->ev->end_pos ? s->ev->end_pos : s->pos),
-	        binlog_type_name(s->ev->type));
+	        (unsigned long long)(s->ev.end_pos ? s->ev.end_pos : s->pos),
+	        binlog_type_name(s->ev.type));
 }
 
 static bool before_commit(struct session *s, struct err *e)
 {
-	char own[600];
-
 	apply_failpoint("before-commit");
 	if (s->mark_fd < 0)
 		return true;
-	return own_position(s->t, own, sizeof(own), e) &&
-	       write_mark(s, s->ev->end_pos ? s->ev->end_pos : s->pos, own, e);
+	s->own_known = false;
+	return write_mark(s, s->ev.end_pos ? s->ev.end_pos : s->pos, s->own, e);
 }
 
 static bool after_commit(struct session *s, struct err *e)
 {
 	apply_failpoint("after-commit");
 	s->done++;
-	if (s->ev->end_pos)
-		s->pos = s->ev->end_pos;
+	if (s->ev.end_pos)
+		s->pos = s->ev.end_pos;
 	if (clock_ms() >= s->next_progress) {
 		s->next_progress = clock_in(PROGRESS_MS);
-		fprintf(s->a->io->out, "  %llu transactions applied\n", (unsigned long long)s->done);
+		fprintf(s->a->io->out, "  %llu transactions applied\n",
+		        (unsigned long long)s->done);
 	}
 	return verb_go_on(s->a->io, e);
 }
@@ -186,7 +198,8 @@ static bool run_failing(struct session *s, const char *sql, unsigned error, stru
 		return false;
 	}
 	return err_set(e, ERR_PRECOND, (int)error,
-	        "the source met error %u in this statement, and here it worked: \"%.200s\"", error, sql);
+	        "the source met error %u in this statement, and here it worked: \"%.200s\"", error,
+	        sql);
 }
 
 static bool run_statement(void *ctx, const struct binlog_sql_out *o, struct err *e)
@@ -226,18 +239,22 @@ static bool open_session(struct session *s, const struct binlog *b, struct err *
 	to = (struct binlog_sql_target){
 		.mariadb = target_is_mariadb(s->t),
 		.version = dialect_version_number(db_server_version(s->t->db)),
-		.gtids = str_starts(vars_get(s->t->vars, VAR_GTID_MODE) ? vars_get(s->t->vars, VAR_GTID_MODE)
-		                                                       : "OFF",
+		.gtids = str_starts(vars_get(s->t->vars, VAR_GTID_MODE)
+		                            ? vars_get(s->t->vars, VAR_GTID_MODE)
+		                            : "OFF",
 		        "ON"),
 		.longest = LONGEST,
 		.collation = find_collation,
 		.collation_ctx = s,
 	};
 	s->sql = binlog_sql_new(&to, run_statement, s);
-	return !s->fde || binlog_sql_event(s->sql, b, s->fde, e);
+	return !s->fde.size || binlog_sql_event(s->sql, b, &s->fde, e);
 }
 
-/* ---- the row ------------------------------------------------------------------------------------- */
+/*
+ * ---- the row
+ * -------------------------------------------------------------------------------------
+ */
 
 static void note_place(struct session *s, const struct binlog_event *ev)
 {
@@ -254,19 +271,22 @@ static void note_place(struct session *s, const struct binlog_event *ev)
 
 static bool run_events(struct session *s, struct binlog *b, struct err *e)
 {
-	struct binlog_event ev, fde;
 	enum binlog_next n;
 
-	while ((n = binlog_next(b, &ev, e)) == BINLOG_EVENT) {
+	while ((n = binlog_next(b, &s->ev, e)) == BINLOG_EVENT) {
 		if (s->spent && !open_session(s, b, e))
 			return false;
-		s->ev = &ev;
-		note_place(s, &ev);
-		if (ev.type == BINLOG_FORMAT) { /* its bytes stay: all is in memory */
-			fde = ev;
-			s->fde = &fde;
-		}
-		if (!binlog_sql_event(s->sql, b, &ev, e))
+		note_place(s, &s->ev);
+		/*
+		 * Not before the commit itself: there may be transactions that admit nothing else.
+		 */
+		if (s->mark_fd >= 0 && !s->own_known &&
+		        !own_position(s->t, s->own, sizeof(s->own), e))
+			return false;
+		s->own_known = true;
+		if (s->ev.type == BINLOG_FORMAT) /* its bytes stay: all is in memory */
+			s->fde = s->ev;
+		if (!binlog_sql_event(s->sql, b, &s->ev, e))
 			return name_it(s, e);
 	}
 	return n == BINLOG_END;
@@ -300,7 +320,9 @@ static bool open_mark(struct session *s, struct err *e)
 
 static bool run_missing(struct apply *a, int fd, struct err *e)
 {
-	struct session s = { .a = a, .t = &a->target, .mark_fd = -1, .next_progress = clock_in(PROGRESS_MS) };
+	struct session s = {
+		.a = a, .t = &a->target, .mark_fd = -1, .next_progress = clock_in(PROGRESS_MS)
+	};
 	bool ok;
 
 	snprintf(s.file, sizeof(s.file), "%s", a->st.exec_file);
@@ -314,14 +336,18 @@ static bool run_missing(struct apply *a, int fd, struct err *e)
 	return ok && target_reopen(&a->target, e); /* one without all those settings */
 }
 
-/* ---- in order ------------------------------------------------------------------------------------ */
+/*
+ * ---- in order
+ * ------------------------------------------------------------------------------------
+ */
 
 static bool has_filters(struct apply *a, struct err *e)
 {
 	static const enum dialect_col filters[] = { COL_DO_DB, COL_IGNORE_DB, COL_DO_TABLE,
 		COL_IGNORE_TABLE, COL_WILD_DO_TABLE, COL_WILD_IGNORE_TABLE, COL_REWRITE_DB };
 	const struct dialect *d = db_dialect(a->target.db);
-	AUTO(db_result) struct db_result *r = db_query(a->target.db, dialect_sql(d, SQL_REPLICA_STATUS), e);
+	AUTO(db_result)
+	struct db_result *r = db_query(a->target.db, dialect_sql(d, SQL_REPLICA_STATUS), e);
 
 	if (!r)
 		return true;
@@ -344,12 +370,18 @@ bool apply_sql_can(struct apply *a, struct err *e)
 
 	if (has_filters(a, e))
 		return false;
-	if (a->by_gtid && a->args->disable_log_bin && !target_is_mariadb(&a->target) && version < 50700)
-		return err_set(e, ERR_PRECOND, 0, "%s forgets GTIDs that it does not log (disable_log_bin)",
+	if (a->by_gtid && a->args->disable_log_bin && !target_is_mariadb(&a->target) &&
+	        version < 50700)
+		return err_set(e, ERR_PRECOND, 0,
+		        "%s forgets GTIDs that it does not log (disable_log_bin)", a->target.name);
+	if (a->by_gtid && a->target.others && target_is_mariadb(&a->target))
+		return err_set(e, ERR_PRECOND, 0,
+		        "%s has other channels: while they run, gtid_slave_pos cannot be set",
 		        a->target.name);
 	if (blind && is_blind(a)) {
 		err_set(e, ERR_PRECOND, 0,
-		        "an apply without binlog was cut off at %s: what it has done is not known", blind);
+		        "an apply without binlog was cut off at %s: what it has done is not known",
+		        blind);
 		return err_hint(e, "compare the data, then remove %s", a->state.dir);
 	}
 	return true;
@@ -365,7 +397,7 @@ static bool stop_replica(struct apply *a, struct err *e)
 	if (!st.is_replica)
 		return true;
 	if (!target_verb(&a->target, "STOP", "IO_THREAD", "", e) ||
-	        !target_stop_applier(&a->target, apply_relay_is_half, a, e))
+	        !target_stop_applier(&a->target, apply_relay_find_half, a, e))
 		return false;
 	return a->by_gtid || !workers || str_is(workers, "0") || target_fill_gaps(&a->target, e);
 }
@@ -381,7 +413,7 @@ static bool set_slave_pos(struct apply *a, struct err *e)
 	had = target_gtids(&a->target, e);
 	if (!had)
 		return false;
-	if (gtid_set_contains(had, a->facts.set))
+	if (gtid_set_contains(had, a->facts.set) || (!a->by_gtid && a->target.others))
 		return true;
 	all = gtid_set_union(had, a->facts.set);
 	text = gtid_set_format(all);
@@ -422,8 +454,9 @@ static bool attempt(struct apply *a, bool *ret_done, struct err *e)
 	if (!apply_look(a, -1, &m, e))
 		return false;
 	*ret_done = !m.transactions;
-	return *ret_done || err_set(e, ERR_PARSE, 0, "%llu transactions are still missing afterwards",
-	                            (unsigned long long)m.transactions);
+	return *ret_done ||
+	       err_set(e, ERR_PARSE, 0, "%llu transactions are still missing afterwards",
+	               (unsigned long long)m.transactions);
 }
 
 bool apply_sql(struct apply *a, struct err *e)

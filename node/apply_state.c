@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include "dir.h"
 
-#define STATE	  "state"
+#define STATE     "state"
 #define STATE_NEW "state.new"
 #define STATE_MAX (1 << 20)
 
@@ -26,14 +26,15 @@ static bool check_ours(const struct apply_state *s, struct err *e)
 	if (fstat(s->fd, &st) < 0)
 		return err_sys(e, "look at %s", s->dir);
 	if (st.st_uid != geteuid() || (st.st_mode & 077)) {
-		err_set(e, ERR_PRECOND, 0, "%s belongs to uid %u, mode %04o: not made by us", s->dir,
-		        (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
+		err_set(e, ERR_PRECOND, 0, "%s belongs to uid %u, mode %04o: not made by us",
+		        s->dir, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
 		return err_hint(e, "remove it, or give another --workdir");
 	}
 	if (flock(s->fd, LOCK_EX | LOCK_NB) == 0)
 		return true;
 	if (errno == EWOULDBLOCK)
-		return err_set(e, ERR_PRECOND, 0, "another apply for this server is at work (%s)", s->dir);
+		return err_set(
+		        e, ERR_PRECOND, 0, "another apply for this server is at work (%s)", s->dir);
 	return err_sys(e, "lock %s", s->dir);
 }
 
@@ -111,7 +112,8 @@ static bool save(struct apply_state *s, struct err *e)
 
 	if (fd < 0)
 		return false;
-	if (!write_all(fd, &s->text) || renameat(s->fd, STATE_NEW, s->fd, STATE) < 0 || fsync(s->fd) < 0)
+	if (!write_all(fd, &s->text) || renameat(s->fd, STATE_NEW, s->fd, STATE) < 0 ||
+	        fsync(s->fd) < 0)
 		return err_sys(e, "write %s/" STATE, s->dir);
 	return true;
 }

@@ -74,7 +74,7 @@ bool relay_index_read(const char *path, struct relay_index *ret, struct err *e)
 
 void relay_index_done(struct relay_index *x)
 {
-	vec_each(char *, line, &x->lines)
+	vec_each (char *, line, &x->lines)
 		free(*line);
 	vec_done(&x->lines);
 	free(x->path);
@@ -84,7 +84,7 @@ void relay_index_done(struct relay_index *x)
 
 bool relay_index_has(const struct relay_index *x, const char *name)
 {
-	vec_each(char *, line, &x->lines)
+	vec_each (char *, line, &x->lines)
 		if (str_is(base_name(*line), base_name(name)))
 			return true;
 	return false;

@@ -12,11 +12,11 @@
 #include "vec.h"
 
 struct relay_index {
-	char *path;	      /* of the index; owned */
-	char *dir;	      /* folder of the relay logs, for us; owned */
-	VEC(char *) lines;    /* as they stand there: "./relay-bin.000003"; owned */
-	bool torn;	      /* its last line has no end */
-	uid_t uid;	      /* whose it is: what is made for the server is made for the same */
+	char *path;        /* of the index; owned */
+	char *dir;         /* folder of the relay logs, for us; owned */
+	VEC(char *) lines; /* as they stand there: "./relay-bin.000003"; owned */
+	bool torn;         /* its last line has no end */
+	uid_t uid;         /* whose it is: what is made for the server is made for the same */
 	gid_t gid;
 	mode_t mode;
 };
@@ -25,7 +25,6 @@ struct relay_index {
 bool relay_index_read(const char *path, struct relay_index *ret, struct err *e) MUST_USE;
 void relay_index_done(struct relay_index *x);
 
-
 /* Whether it names the file, with whatever folder in front. */
 bool relay_index_has(const struct relay_index *x, const char *name);
 
@@ -33,8 +32,8 @@ bool relay_index_has(const struct relay_index *x, const char *name);
 char *relay_index_file(const struct relay_index *x, size_t line);
 
 /*
- * The name for a relay log behind all that are listed or lie in the folder.  Returns owned, NULL with
- * ERR_PRECOND when the index has no line to go by.
+ * The name for a relay log behind all that are listed or lie in the folder.  Returns owned, NULL
+ * with ERR_PRECOND when the index has no line to go by.
  */
 char *relay_index_next(const struct relay_index *x, struct err *e) MUST_USE;
 

@@ -15,7 +15,7 @@ enum {
 	CONNECT_MS = 10000,
 	QUERY_MS = 120000, /* a statement; waits are made of short ones */
 	AGAIN_MS = 100,
-	STOP_MS = 1000,	     /* STOP, before it is asked what it waits for */
+	STOP_MS = 1000,      /* STOP, before it is asked what it waits for */
 	LOCK_MS = 120000,    /* for what was left behind to end */
 	KILL_EVERY_MS = 500, /* a killed applier may begin anew and be in the way again */
 };
@@ -89,7 +89,8 @@ static bool open_until(struct target *t, bool patient, bool lock, struct err *e)
 		target_close(t);
 		if (open_once(t, &why) && (!lock || take_lock(t, &why)))
 			return true;
-		if (!patient || why.kind == ERR_CONFIG || why.kind == ERR_PRECOND || clock_left(t->deadline) == 0) {
+		if (!patient || why.kind == ERR_CONFIG || why.kind == ERR_PRECOND ||
+		        clock_left(t->deadline) == 0) {
 			if (e)
 				*e = why;
 			return false;
@@ -115,7 +116,9 @@ bool target_reopen(struct target *t, struct err *e)
 	return open_until(t, true, true, e);
 }
 
-/* ---- status ------------------------------------------------------------------------------------ */
+/*
+ * ---- status ------------------------------------------------------------------------------------
+ */
 
 static const char *text_of(const char *s)
 {
@@ -127,7 +130,8 @@ static uint64_t number_of(const char *s)
 	return s ? strtoull(s, NULL, 10) : 0;
 }
 
-static const char *column(struct target *t, const struct db_result *r, size_t row, enum dialect_col c)
+static const char *column(
+        struct target *t, const struct db_result *r, size_t row, enum dialect_col c)
 {
 	return db_get(r, row, dialect_col(db_dialect(t->db), c));
 }
@@ -180,24 +184,28 @@ static void fill(struct target *t, const struct db_result *r, size_t i, struct t
 	s->read_pos = number_of(column(t, r, i, COL_READ_POS));
 	snprintf(s->exec_file, sizeof(s->exec_file), "%s", text_of(column(t, r, i, COL_EXEC_FILE)));
 	s->exec_pos = number_of(column(t, r, i, COL_EXEC_POS));
-	snprintf(s->relay_file, sizeof(s->relay_file), "%s", text_of(column(t, r, i, COL_RELAY_FILE)));
+	snprintf(s->relay_file, sizeof(s->relay_file), "%s",
+	        text_of(column(t, r, i, COL_RELAY_FILE)));
 	s->relay_pos = number_of(column(t, r, i, COL_RELAY_POS));
 	snprintf(s->source, sizeof(s->source), "%s@%s:%s of %s",
-	        text_of(column(t, r, i, COL_SOURCE_USER)), text_of(column(t, r, i, COL_SOURCE_HOST)),
+	        text_of(column(t, r, i, COL_SOURCE_USER)),
+	        text_of(column(t, r, i, COL_SOURCE_HOST)),
 	        text_of(column(t, r, i, COL_SOURCE_PORT)),
 	        id ? id : text_of(vars_get(t->vars, VAR_SERVER_ID)));
 	s->gtid = gtid_of(t, r, i);
 	s->delay = (int64_t)number_of(column(t, r, i, COL_SQL_DELAY));
 	s->sql_errno = (int)number_of(column(t, r, i, COL_LAST_SQL_ERRNO));
-	snprintf(s->sql_error, sizeof(s->sql_error), "%s", text_of(column(t, r, i, COL_LAST_SQL_ERROR)));
+	snprintf(s->sql_error, sizeof(s->sql_error), "%s",
+	        text_of(column(t, r, i, COL_LAST_SQL_ERROR)));
 }
 
 /* What the status row does not show, of servers that have it. */
 static bool fill_more(struct target *t, struct target_status *s, struct err *e)
 {
 	AUTO(free) char *channel = db_quote(t->channel);
-	AUTO(free) char *sql = xasprintf("SELECT * FROM performance_schema."
-					 "replication_connection_configuration WHERE CHANNEL_NAME=%s",
+	AUTO(free)
+	char *sql = xasprintf("SELECT * FROM performance_schema."
+	                      "replication_connection_configuration WHERE CHANNEL_NAME=%s",
 	        channel);
 	AUTO(db_result) struct db_result *r = NULL;
 	struct err why = { .kind = ERR_NONE };
@@ -220,7 +228,8 @@ static bool fill_more(struct target *t, struct target_status *s, struct err *e)
 
 bool target_status(struct target *t, struct target_status *ret, struct err *e)
 {
-	AUTO(db_result) struct db_result *r =
+	AUTO(db_result)
+	struct db_result *r =
 	        db_query(t->db, dialect_sql(db_dialect(t->db), SQL_REPLICA_STATUS), e);
 	struct target_status s = { .is_replica = false };
 	size_t row = 0;
@@ -238,7 +247,8 @@ bool target_status(struct target *t, struct target_status *ret, struct err *e)
 
 static struct gtid_set *read_gtids(struct target *t, enum dialect_var what, struct err *e)
 {
-	AUTO(free) char *sql = xasprintf("SELECT @@GLOBAL.%s", dialect_var(db_dialect(t->db), what));
+	AUTO(free)
+	char *sql = xasprintf("SELECT @@GLOBAL.%s", dialect_var(db_dialect(t->db), what));
 	AUTO(free) char *text = NULL;
 
 	if (!db_value(t->db, sql, &text, e))
@@ -256,7 +266,9 @@ struct gtid_set *target_logged(struct target *t, struct err *e)
 	return read_gtids(t, VAR_GTID_EXECUTED, e);
 }
 
-/* ---- statements -------------------------------------------------------------------------------- */
+/*
+ * ---- statements --------------------------------------------------------------------------------
+ */
 
 /* How the channel is named: behind the verb, or at the end. */
 static void add_channel(struct target *t, struct str *behind, struct str *end)
@@ -317,9 +329,13 @@ bool target_set_global(struct target *t, const char *name, const char *value, st
 	return db_exec(t->db, sql, e);
 }
 
-/* ---- stopping ---------------------------------------------------------------------------------- */
+/*
+ * ---- stopping ----------------------------------------------------------------------------------
+ */
 
-/* All of the server's own replication threads: the receiver is stopped, so they are the applier's. */
+/*
+ * All of the server's own replication threads: the receiver is stopped, so they are the applier's.
+ */
 static bool kill_applier(struct target *t, struct err *e)
 {
 	AUTO(db_result) struct db_result *r = db_query(t->db, "SHOW PROCESSLIST", e);
@@ -342,33 +358,84 @@ static bool kill_applier(struct target *t, struct err *e)
 	return true;
 }
 
-static bool wait_stopped(struct target *t, target_is_half_fn *is_half, void *arg, struct err *e)
+/* Where the applier is; 5.6 answers nothing else of it while it stops. */
+static bool is_at_half(
+        struct target *t, const struct target_status *st, const struct target_half *half)
 {
+	AUTO(db_result)
+	struct db_result *r = db_query(t->db, "SELECT * FROM mysql.slave_relay_log_info", NULL);
+	const char *file = st->relay_file;
+	uint64_t pos = st->relay_pos;
+	size_t n;
+
+	for (size_t i = 0; r && i < db_rows(r); i++)
+		if (str_is(text_of(db_get(r, i, "Channel_name")), t->channel)) {
+			file = text_of(db_get(r, i, "Relay_log_name"));
+			pos = number_of(db_get(r, i, "Relay_log_pos"));
+		}
+	n = strlen(half->file);
+	return half->open && strlen(file) >= n && str_is(file + strlen(file) - n, half->file) &&
+	       pos >= half->from;
+}
+
+/* Whether it has stopped, asked for a moment only. */
+static bool has_stopped(struct target *t, bool *ret, struct err *e)
+{
+	struct err why = { .kind = ERR_NONE };
+	struct target_status st;
+	bool ok;
+
+	db_deadline(t->db, clock_sooner(t->deadline, clock_in(KILL_EVERY_MS)));
+	ok = target_status(t, &st, &why);
+	db_deadline(t->db, t->deadline);
+	if (ok) {
+		*ret = !st.sql_running;
+		return true;
+	}
+	*ret = false;
+	if (why.kind == ERR_LOST)
+		return open_until(t, true, false, e);
+	if (e)
+		*e = why;
+	return false;
+}
+
+static bool wait_stopped(struct target *t, const struct target_status *before, target_half_fn *find,
+        void *arg, struct err *e)
+{
+	struct target_half half = { .open = false };
 	int64_t next_kill = 0;
 
+	if (!t->others) /* whose threads they are cannot be seen */
+		find(arg, before, &half);
 	for (;;) {
-		struct target_status st;
+		bool stopped;
 
-		if (!target_status(t, &st, e))
-			return false;
-		if (!st.sql_running)
-			return true;
-		if (!t->others && clock_ms() >= next_kill) {
+		if (half.open && clock_ms() >= next_kill && is_at_half(t, before, &half)) {
 			next_kill = clock_in(KILL_EVERY_MS);
-			if (is_half(arg, &st) && !kill_applier(t, e))
+			if (!kill_applier(t, e))
 				return false;
 		}
+		if (!has_stopped(t, &stopped, e))
+			return false;
+		if (stopped)
+			return true;
 		if (clock_left(t->deadline) == 0)
 			return err_set(e, ERR_LOST, 0, "%s: its applier does not stop", t->name);
 		nap(t, AGAIN_MS / 2);
 	}
 }
 
-bool target_stop_applier(struct target *t, target_is_half_fn *is_half, void *arg, struct err *e)
+bool target_stop_applier(struct target *t, target_half_fn *find, void *arg, struct err *e)
 {
 	struct err why = { .kind = ERR_NONE };
+	struct target_status before;
 	bool done;
 
+	if (!target_status(t, &before, e))
+		return false;
+	if (!before.sql_running)
+		return true;
 	db_deadline(t->db, clock_sooner(t->deadline, clock_in(STOP_MS)));
 	done = target_verb(t, "STOP", "SQL_THREAD", "", &why);
 	db_deadline(t->db, t->deadline);
@@ -380,7 +447,8 @@ bool target_stop_applier(struct target *t, target_is_half_fn *is_half, void *arg
 		return false;
 	}
 	/* The server goes on stopping it, in the session that has the lock. */
-	return open_until(t, true, false, e) && wait_stopped(t, is_half, arg, e) && take_lock(t, e);
+	return open_until(t, true, false, e) && wait_stopped(t, &before, find, arg, e) &&
+	       take_lock(t, e);
 }
 
 bool target_fill_gaps(struct target *t, struct err *e)
@@ -389,10 +457,18 @@ bool target_fill_gaps(struct target *t, struct err *e)
 
 	if (target_is_mariadb(t))
 		return true;
-	if (!target_verb(t, "START", "SQL_THREAD", "UNTIL SQL_AFTER_MTS_GAPS", e))
+	if (!target_verb(t, "START", "SQL_THREAD", "UNTIL SQL_AFTER_MTS_GAPS", e)) {
+		err_hint(e, "if the server crashed and has relay_log_recovery=1: restart it with "
+		            "relay_log_recovery=0, and run the same command again");
 		return err_ctx(e, "fill the gaps of the parallel applier");
+	}
 	do {
-		nap(t, AGAIN_MS / 5);
+		/*
+		 * It looks whether it is done when an event comes: the end of a relay log is one.
+		 */
+		if (!target_flush_relay_logs(t, e))
+			return false;
+		nap(t, AGAIN_MS);
 		if (!target_status(t, &st, e))
 			return false;
 	} while (st.sql_running && clock_left(t->deadline) > 0);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * target - the server that shall get transactions: a session with it, and its replication (one channel).
- * Runs on: any thread (blocks).  Logs: never.
+ * target - the server that shall get transactions: a session with it, and its replication (one
+ * channel). Runs on: any thread (blocks).  Logs: never.
  *
- * One at a time: a session holds a lock of the server's.  Who was killed may have sent a statement that
- * the server still executes; the lock is free when that is over.
+ * One at a time: a session holds a lock of the server's.  Who was killed may have sent a statement
+ * that the server still executes; the lock is free when that is over.
  *
- * Errors are db.h's.  After ERR_LOST or ERR_UNREACHABLE target_reopen() may find the server again; everything that
- * was read before is out of date then.
+ * Errors are db.h's.  After ERR_LOST or ERR_UNREACHABLE target_reopen() may find the server again;
+ * everything that was read before is out of date then.
  */
 #pragma once
 #include <stdint.h>
@@ -16,7 +16,7 @@
 #include "gtid.h"
 #include "vars.h"
 
-struct target_login {	     /* all borrowed */
+struct target_login {        /* all borrowed */
 	const char *address; /* numeric */
 	unsigned port;
 	const char *socket; /* or NULL */
@@ -30,12 +30,17 @@ struct target {
 	struct vars *vars; /* as of the login */
 	char name[300];
 	char channel[200];
-	bool others;	  /* there are other channels */
+	bool others;      /* there are other channels */
 	int64_t deadline; /* for everything */
 	int64_t query_ms; /* the most for one statement of the next session; 0: two minutes */
 };
 
-enum target_gtid { TARGET_GTID_NO, TARGET_GTID_AUTO, TARGET_GTID_SLAVE_POS, TARGET_GTID_CURRENT_POS };
+enum target_gtid {
+	TARGET_GTID_NO,
+	TARGET_GTID_AUTO,
+	TARGET_GTID_SLAVE_POS,
+	TARGET_GTID_CURRENT_POS
+};
 
 struct target_status { /* plain memory */
 	bool is_replica;
@@ -54,7 +59,10 @@ struct target_status { /* plain memory */
 	char sql_error[600];
 };
 
-/* Log in, and wait for the lock; retries while nobody answers if `patient`.  Call target_close() in any case. */
+/*
+ * Log in, and wait for the lock; retries while nobody answers if `patient`.  Call target_close() in
+ * any case.
+ */
 bool target_open(struct target *t, const struct target_login *l, int64_t deadline, bool patient,
         struct err *e) MUST_USE;
 bool target_reopen(struct target *t, struct err *e) MUST_USE; /* patiently */
@@ -67,31 +75,48 @@ static inline bool target_is_mariadb(const struct target *t)
 
 bool target_status(struct target *t, struct target_status *ret, struct err *e) MUST_USE;
 
-/* The transactions it has: MySQL's executed set, MariaDB's position as a replica.  Returns owned. */
+/*
+ * The transactions it has: MySQL's executed set, MariaDB's position as a replica.  Returns owned.
+ */
 struct gtid_set *target_gtids(struct target *t, struct err *e) MUST_USE;
 /* MariaDB: the newest of each domain in its own binlog.  Returns owned. */
 struct gtid_set *target_logged(struct target *t, struct err *e) MUST_USE;
 
-/* "START"/"STOP" "IO_THREAD"/"SQL_THREAD", with what follows ("" or "UNTIL ..."), for the channel. */
+/*
+ * "START"/"STOP" "IO_THREAD"/"SQL_THREAD", with what follows ("" or "UNTIL ..."), for the channel.
+ */
 bool target_verb(struct target *t, const char *verb, const char *thread, const char *tail,
         struct err *e) MUST_USE;
 
 /* CHANGE SOURCE with these options, in which %SOURCE% stands for MASTER or SOURCE. */
 bool target_change(struct target *t, const char *options, struct err *e) MUST_USE;
 bool target_flush_relay_logs(struct target *t, struct err *e) MUST_USE;
-bool target_set_global(struct target *t, const char *name, const char *value, struct err *e) MUST_USE;
+bool target_set_global(
+        struct target *t, const char *name, const char *value, struct err *e) MUST_USE;
 
 /*
- * End the applier.  STOP waits a minute for the rest of a transaction that was received by half; `is_half` says
- * whether it is in one (may take long, is asked rarely), then its threads are killed: nothing of it is
- * lost that could be applied.  It must not say so of a transaction that is whole.
+ * In its relay logs: where the transaction begins that was received by half, and up to where all
+ * are whole.
  */
-typedef bool target_is_half_fn(void *arg, const struct target_status *st);
-bool target_stop_applier(
-        struct target *t, target_is_half_fn *is_half, void *arg, struct err *e) MUST_USE;
+struct target_half {
+	bool open;
+	char file[512];
+	uint64_t from;
+};
 
-/* MySQL: let parallel appliers that were cut off fill their gaps; afterwards the executed position says all.  Nothing to do
- * elsewhere. */
+/*
+ * End the applier.  A parallel one waits a minute for the rest of a transaction that was received
+ * by half.  `find` (may take long, is asked once and only then) tells where that begins; once all
+ * before it is applied, the applier's threads are killed: nothing is lost that could be applied.
+ * 5.6's do not mind it, and take the minute.
+ */
+typedef void target_half_fn(void *arg, const struct target_status *st, struct target_half *ret);
+bool target_stop_applier(struct target *t, target_half_fn *find, void *arg, struct err *e) MUST_USE;
+
+/*
+ * MySQL: let parallel appliers that were cut off fill their gaps; afterwards the executed position
+ * says all.  Nothing to do elsewhere.
+ */
 bool target_fill_gaps(struct target *t, struct err *e) MUST_USE;
 
 /* Whether an error means that the server went away. */
