@@ -25,6 +25,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Rows read better as they are. */
+/* clang-format off */
 #define CONF_CTYPE_STR	  const char *
 #define CONF_CTYPE_DIRS	  const char *
 #define CONF_CTYPE_SECRET const char *
@@ -43,7 +45,6 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 #define CONF_RANGE(least, most) { .min = (least), .max = (most) }
 #define CONF_WORDS(...)		{ .words = (const char *const[]){ __VA_ARGS__, NULL } }
 
-/* clang-format off: rows read better as they are. */
 #define CONF_SETTINGS(KEY) CONF_SETTINGS_MHA(KEY) CONF_SETTINGS_OWN(KEY)
 
 /* MHA's 42 parameters, with MHA's names, defaults and reach. */

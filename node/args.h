@@ -16,12 +16,12 @@ enum { ARGS_SAVE = 1 << 0, ARGS_DIFF = 1 << 1, ARGS_MHA = ARGS_SAVE | ARGS_DIFF 
 #define ARGS_FILES (1 << 2) /* a verb that takes words, and no options but --help and --version */
 /* The host's side of a server: verbs with options of their own. */
 enum { ARGS_PROBE = 1 << 8, ARGS_FENCE = 1 << 9, ARGS_RELEASE = 1 << 10, ARGS_VIP = 1 << 11 };
-#define ARGS_PORT  (ARGS_PROBE | ARGS_FENCE | ARGS_RELEASE)
-#define ARGS_HOST  (ARGS_PORT | ARGS_VIP)
+#define ARGS_PORT (ARGS_PROBE | ARGS_FENCE | ARGS_RELEASE)
+#define ARGS_HOST (ARGS_PORT | ARGS_VIP)
 enum { ARGS_PURGE = 1 << 12, ARGS_SESSION = 1 << 13, ARGS_GATE = 1 << 14 };
 #define ARGS_FILTER (1 << 15)
-#define ARGS_OWN   (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER)
-#define ARGS_ALL   (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
+#define ARGS_OWN    (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER)
+#define ARGS_ALL    (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
 
 struct args { /* texts are borrowed from argv; NULL where not given */
 	bool help, version;
@@ -37,10 +37,10 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	const char *binlog_dir; /* comma list; never NULL */
 	const char *output_file;
 	const char *index;
-	int64_t start_pos;           /* -1: not given */
-	const char *have;            /* also of apply_diff_relay_logs */
+	int64_t start_pos; /* -1: not given */
+	const char *have;  /* also of apply_diff_relay_logs */
 	const char *previous_gtids;
-	int64_t keep_open;           /* -1: not given */
+	int64_t keep_open; /* -1: not given */
 	int64_t handle_raw_binlog;
 	/* apply_diff_relay_logs */
 	const char *relay_dir, *current_relay_log;
@@ -51,7 +51,8 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	const char *diff_file;
 	const char *scp_user, *scp_host, *ssh_options;
 	int64_t scp_port;
-	const char *slave_ip, *apply_files, *applier, *channel; /* with user, password, host... below */
+	const char *slave_ip, *apply_files, *applier,
+	        *channel; /* with user, password, host... below */
 	bool password_stdin;
 	int64_t apply_timeout; /* seconds; 0: not given */
 	int64_t disable_log_bin;
