@@ -57,9 +57,9 @@ char *dir_last_log(const char *dir, const char *prefix, struct err *e)
 	return TAKE(best);
 }
 
-int dir_open_file(const char *path, struct err *e)
+static int open_regular(const char *path, int more_flags, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | more_flags);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -72,6 +72,16 @@ int dir_open_file(const char *path, struct err *e)
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+int dir_open_file(const char *path, struct err *e)
+{
+	return open_regular(path, O_NOFOLLOW, e);
+}
+
+int dir_open_linked(const char *path, struct err *e)
+{
+	return open_regular(path, 0, e);
 }
 
 /* A file without a name where the file system can, else one that is removed at once. */

@@ -28,6 +28,9 @@ char *dir_last_log(const char *dir, const char *prefix, struct err *e) MUST_USE;
  */
 int dir_open_file(const char *path, struct err *e) MUST_USE;
 
+/* The same, also through a link that leads to a regular file. */
+int dir_open_linked(const char *path, struct err *e) MUST_USE;
+
 /* Whether a file can be made and filled there: really tried, without leaving a name behind. */
 bool dir_can_write(const char *dir, struct err *e) MUST_USE;
 

@@ -6,12 +6,9 @@
 #include "logs.h"
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "dir.h"
 #include "str.h"
 
@@ -181,18 +178,5 @@ bool logs_have_no_gap(const struct logs *l, size_t first, struct err *e)
 
 int logs_open(const struct logs *l, size_t i, struct err *e)
 {
-	const char *path = l->files.items[i].path;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		err_sys(e, "open %s", path);
-	} else if (!S_ISREG(st.st_mode)) {
-		err_set(e, ERR_SYSTEM, EINVAL, "open %s: not a regular file", path);
-	} else {
-		return fd;
-	}
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	return dir_open_linked(l->files.items[i].path, e);
 }

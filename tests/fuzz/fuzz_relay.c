@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Texts that mha-node finds in a data directory: relay-log.info, relay log indexes, and the names of log files.
- * What is tested is included, since fuzzers are linked with common/ only.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include "dir.c"   // NOLINT(bugprone-suspicious-include)
-#include "relay.c" // NOLINT(bugprone-suspicious-include)
+#include "dir.h"
+#include "relay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
