@@ -62,7 +62,7 @@ LIBS_DAEMON := $(call pc_libs,$(PKGS_DAEMON)) -lev -lm
 # ---- what there is -----------------------------------------------------------------------------
 COMMON_SRC := $(wildcard common/*.c)
 NODE_SRC := $(wildcard node/*.c)
-DAEMON_SRC := $(filter-out daemon/mhactl.c,$(wildcard daemon/*.c))
+DAEMON_SRC := $(filter-out daemon/mhactl.c daemon/mhad.c,$(wildcard daemon/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
@@ -77,7 +77,7 @@ CTL_NAMES := masterha_check_ssh masterha_check_repl
 NODE_NAMES := save_binary_logs apply_diff_relay_logs purge_relay_logs filter_mysqlbinlog
 # Installed as they are into sysconfdir/mhad, unless they exist there.
 CONF_FILES := mhad.conf node.conf
-PROGRAMS := $(B)/bin/mhactl $(B)/bin/mha-node
+PROGRAMS := $(B)/bin/mhactl $(B)/bin/mha-node $(if $(wildcard daemon/mhad.c),$(B)/bin/mhad)
 LINKS := $(addprefix $(B)/bin/,$(CTL_NAMES) $(NODE_NAMES))
 
 .PHONY: all help deps check check-full unit fuzz fuzz-build lab demo bench lint install uninstall dist clean
@@ -109,6 +109,11 @@ $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/bin/mhactl: $(B)/obj/daemon/mhactl.o $(B)/libdaemon.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON)
+
+$(B)/bin/mhad: $(B)/obj/daemon/mhad.o $(B)/libdaemon.a $(B)/libcommon.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON)
@@ -157,11 +162,13 @@ build/fuzz/obj/%.o: %.c
 	$(Q)$(CLANG) $(CPPFLAGS) -Idaemon -Inode $(FUZZ_FLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 build/fuzz/libcommon.a: $(patsubst %.c,build/fuzz/obj/%.o,$(COMMON_SRC))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+build/fuzz/libdaemon.a: $(patsubst %.c,build/fuzz/obj/%.o,$(DAEMON_SRC))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 build/fuzz/libnode.a: $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out node/mha-node.c,$(NODE_SRC)))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libnode.a build/fuzz/libcommon.a
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libdaemon.a build/fuzz/libnode.a build/fuzz/libcommon.a
 	$(say) LINK $@
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_COMMON)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_DAEMON) $(LIBS_COMMON)
 fuzz-build: $(FUZZERS)
 
 # Named one by one: the summary of what could not be tested is printed by the lab's conftest, which has to be loaded first.

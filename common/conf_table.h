@@ -37,6 +37,7 @@
 #define CONF_CTYPE_ENUM	  int
 #define CONF_CTYPE_LEVEL  int
 
+enum conf_detection { CONF_DETECT_MHA, CONF_DETECT_CORROBORATED };
 enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 /* tls holds an enum db_tls; ssh_host_keys and ssh_transport hold the enums of these names. */
 
@@ -172,4 +173,26 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"auto", /* enum ssh_transport */ \
 		"Built-in SSH, ssh(1), or whichever serves.") \
 	KEY(node_bindir, STR, INHERIT, CONF_ANY, NULL, NULL, \
-		"Directory of mha-node on the database hosts; none: where the login shell finds it.")
+		"Directory of mha-node on the database hosts; none: where the login shell finds it.") \
+	KEY(detection, ENUM, INHERIT, CONF_WORDS("mha", "corroborated"), "corroborated", \
+		"mha", /* enum conf_detection */ \
+		"When the master counts as dead: after four failed connections one ping_interval apart, as " \
+		"in MHA; or as soon as two independent kinds of evidence agree. What vetoes a failover " \
+		"does so in both.") \
+	KEY(witnesses, STR, INHERIT, CONF_ANY, NULL, NULL, \
+		"Hosts, [user@]host[:port] with commas between them, that are asked over SSH whether they " \
+		"see the master.") \
+	KEY(replica_interval, MSEC, INHERIT, CONF_RANGE(500, 3600000), "10s", "10", \
+		"Time between two looks at a slave, and at the master's host, while all is well.") \
+	KEY(restart_grace, MSEC, INHERIT, CONF_RANGE(0, 86400000), "0s", "0", \
+		"How long a master whose process died may take to be back before it counts as dead.") \
+	KEY(failover_on, STR, INHERIT, CONF_ANY, NULL, NULL, \
+		"Conditions of a living master that shall lead to a failover too, with commas between " \
+		"them: disk_full, stalled, rewound.") \
+	KEY(auto_failover, BOOL, INHERIT, CONF_ANY, "1", "1", \
+		"If not: a dead master is reported, and a person fails over.") \
+	KEY(failover_interval, MSEC, INHERIT, CONF_RANGE(0, 2592000000), "8h", "8h", \
+		"Time after a failover in which there is no second one.") \
+	KEY(tilt_hold, MSEC, INHERIT, CONF_RANGE(0, 600000), "10s", "10", \
+		"After mhad's own host was ill (it stood still, its clock jumped, many clusters fell " \
+		"silent at once): longest time for which nothing is decided without fresh evidence.")

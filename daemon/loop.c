@@ -19,7 +19,14 @@ struct post {
 struct loop {
 	struct ev_loop *ev;
 	ev_async wake;
+	ev_check turn_begin;
 	ev_prepare turn_end;
+	struct loop_stats stats;
+	int64_t began_us, mark_us; /* this turn; the end of the callback before */
+	int64_t worst_us;          /* longest callback of this turn */
+	const char *worst;         /* its kind */
+	loop_slow_fn slow;
+	void *slow_arg;
 	pthread_mutex_t lock;
 	VEC(struct post) posts; /* under lock */
 	VEC(void *) deferred;
@@ -28,7 +35,7 @@ struct loop {
 struct loop_timer {
 	ev_timer w;
 	struct loop *l;
-	int64_t at;
+	int64_t at, due; /* due: not before it was armed */
 	loop_fn fn;
 	void *arg;
 };
@@ -46,6 +53,18 @@ struct loop_signal {
 	loop_signal_fn fn;
 	void *arg;
 };
+
+/* Called when a callback has returned. */
+static void took(struct loop *l, const char *kind)
+{
+	int64_t now = clock_us(), us = now - l->mark_us;
+
+	l->mark_us = now;
+	if (us > l->worst_us) {
+		l->worst_us = us;
+		l->worst = kind;
+	}
+}
 
 /* What is posted meanwhile wakes the loop again: other events get their turn in between. */
 static void call_posts(struct loop *l)
@@ -69,6 +88,7 @@ static void on_wake(struct ev_loop *ev, ev_async *w, int events)
 	(void)w;
 	(void)events;
 	call_posts(ev_userdata(ev));
+	took(ev_userdata(ev), "post");
 }
 
 static void free_deferred(struct loop *l)
@@ -78,12 +98,41 @@ static void free_deferred(struct loop *l)
 	l->deferred.len = 0;
 }
 
+/* Check watchers of this priority run before everything else when the loop wakes up. */
+static void on_turn_begin(struct ev_loop *ev, ev_check *w, int events)
+{
+	struct loop *l = ev_userdata(ev);
+
+	(void)w;
+	(void)events;
+	l->began_us = l->mark_us = clock_us();
+	l->worst_us = 0;
+	l->worst = "loop";
+}
+
+static void end_turn(struct loop *l)
+{
+	int64_t us = clock_us() - l->began_us;
+
+	l->stats.turns++;
+	if (us > l->stats.longest_us)
+		l->stats.longest_us = us;
+	if (us < (int64_t)LOOP_SLOW_MS * 1000)
+		return;
+	l->stats.slow_turns++;
+	if (l->slow)
+		l->slow(l->slow_arg, l->worst, us / 1000, l->worst_us / 1000);
+}
+
 /* Prepare watchers run before the loop sleeps: all callbacks of the turn have returned. */
 static void on_turn_end(struct ev_loop *ev, ev_prepare *w, int events)
 {
+	struct loop *l = ev_userdata(ev);
+
 	(void)w;
 	(void)events;
-	free_deferred(ev_userdata(ev));
+	free_deferred(l);
+	end_turn(l);
 }
 
 struct loop *loop_new(void)
@@ -99,6 +148,9 @@ struct loop *loop_new(void)
 	pthread_mutex_init(&l->lock, NULL);
 	ev_async_init(&l->wake, on_wake);
 	ev_async_start(l->ev, &l->wake);
+	ev_check_init(&l->turn_begin, on_turn_begin);
+	ev_set_priority(&l->turn_begin, EV_MAXPRI);
+	ev_check_start(l->ev, &l->turn_begin);
 	ev_prepare_init(&l->turn_end, on_turn_end);
 	ev_prepare_start(l->ev, &l->turn_end);
 	return l;
@@ -120,6 +172,7 @@ void loop_free(struct loop *l)
 
 void loop_run(struct loop *l)
 {
+	on_turn_begin(l->ev, NULL, 0);
 	ev_run(l->ev, 0);
 }
 
@@ -133,13 +186,19 @@ void loop_stop(struct loop *l)
 static void on_timer(struct ev_loop *ev, ev_timer *w, int events)
 {
 	struct loop_timer *t = w->data;
+	struct loop *l = t->l;
+	int64_t now = clock_ms();
 
 	(void)ev;
 	(void)events;
-	if (clock_left(t->at))
+	if (now < t->at) {
 		loop_timer_move(t, t->at);
-	else
-		t->fn(t->arg);
+		return;
+	}
+	if (now - t->due > l->stats.late_ms)
+		l->stats.late_ms = now - t->due;
+	t->fn(t->arg);
+	took(l, "timer");
 }
 
 struct loop_timer *loop_timer_new(struct loop *l, int64_t at, loop_fn fn, void *arg)
@@ -163,6 +222,7 @@ void loop_timer_move(struct loop_timer *t, int64_t at)
 		return;
 	/* libev counts from the begin of its turn, which may be long ago. */
 	ev_now_update(t->l->ev);
+	t->due = clock_in(clock_left(at));
 	ev_timer_set(&t->w, (double)clock_left(at) / 1000, 0);
 	ev_timer_start(t->l->ev, &t->w);
 }
@@ -179,8 +239,8 @@ static void on_io(struct ev_loop *ev, ev_io *w, int events)
 {
 	struct loop_io *io = w->data;
 
-	(void)ev;
 	io->fn(io->arg, (events & EV_READ ? LOOP_READ : 0) | (events & EV_WRITE ? LOOP_WRITE : 0));
+	took(ev_userdata(ev), "io");
 }
 
 struct loop_io *loop_io_new(struct loop *l, int fd, int events, loop_io_fn fn, void *arg)
@@ -218,9 +278,9 @@ static void on_signal(struct ev_loop *ev, ev_signal *w, int events)
 {
 	struct loop_signal *s = w->data;
 
-	(void)ev;
 	(void)events;
 	s->fn(s->arg, w->signum);
+	took(ev_userdata(ev), "signal");
 }
 
 struct loop_signal *loop_signal_new(struct loop *l, int signo, loop_signal_fn fn, void *arg)
@@ -256,4 +316,20 @@ void loop_post(struct loop *l, loop_fn fn, void *arg)
 void loop_defer_free(struct loop *l, void *p)
 {
 	vec_push(&l->deferred, p);
+}
+
+struct loop_stats loop_stats(const struct loop *l)
+{
+	return l->stats;
+}
+
+int64_t loop_turn_started(const struct loop *l)
+{
+	return l->began_us / 1000;
+}
+
+void loop_on_slow(struct loop *l, loop_slow_fn fn, void *arg)
+{
+	l->slow = fn;
+	l->slow_arg = arg;
 }

@@ -46,3 +46,28 @@ void loop_post(struct loop *l, loop_fn fn, void *arg);
 
 /* free(p) after the current turn. */
 void loop_defer_free(struct loop *l, void *p);
+
+/*
+ * What the loop measures of itself.  A turn is the time from waking up until it sleeps again: during
+ * it nothing else is served.
+ */
+struct loop_stats {
+	uint64_t turns, slow_turns;
+	int64_t longest_us; /* of a turn */
+	int64_t late_ms; /* most that a timer came too late, by a busy loop or a frozen process */
+};
+struct loop_stats loop_stats(const struct loop *l);
+
+/*
+ * The instant at which the present turn began.  A callback that runs every N ms and finds much more
+ * than that between two of these was not served meanwhile: the process was frozen, or the machine.
+ */
+int64_t loop_turn_started(const struct loop *l);
+
+/*
+ * Called at the end of each turn of more than LOOP_SLOW_MS, with its length and the kind of callback
+ * that took most of it ("timer", "io", "signal", "post").
+ */
+enum { LOOP_SLOW_MS = 100 };
+typedef void (*loop_slow_fn)(void *arg, const char *kind, int64_t turn_ms, int64_t callback_ms);
+void loop_on_slow(struct loop *l, loop_slow_fn fn, void *arg); /* NULL ends it */
