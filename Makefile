@@ -16,6 +16,8 @@ sbindir ?= $(prefix)/sbin
 mandir ?= $(prefix)/share/man
 sysconfdir ?= /etc
 unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 
 ifeq ($(V),1)
 Q :=
@@ -211,6 +213,7 @@ lint:
 	$(Q)packaging/lint
 
 MAN1 := $(wildcard packaging/man/*.1)
+MAN8 := $(wildcard packaging/man/*.8)
 SYSTEMD_UNITS := $(wildcard packaging/systemd/*)
 docdir ?= $(prefix)/share/doc/mhad
 scriptdir ?= $(prefix)/share/mhad/scripts
@@ -225,26 +228,34 @@ $(B)/man/mhad.conf.5: packaging/man/mhad.conf.5.in $(B)/bin/mhactl
 	$(Q)rm $@.list
 
 install: all $(B)/man/mhad.conf.5
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)/examples \
-		$(DESTDIR)$(unitdir) $(DESTDIR)$(scriptdir) $(DESTDIR)$(sysconfdir)/mhad/clusters.d
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(addprefix $(DESTDIR)$(mandir)/man,1 5 8) $(DESTDIR)$(docdir)/examples \
+		$(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(scriptdir) \
+		$(DESTDIR)$(sysconfdir)/mhad/clusters.d
 	install -m 755 $(B)/bin/mhactl $(B)/bin/mha-node $(DESTDIR)$(bindir)
+	$(if $(wildcard daemon/mhad.c),install -m 755 $(B)/bin/mhad $(DESTDIR)$(sbindir))
 	for n in $(CTL_NAMES); do ln -sf mhactl $(DESTDIR)$(bindir)/$$n || exit 1; done
 	for n in $(NODE_NAMES); do ln -sf mha-node $(DESTDIR)$(bindir)/$$n || exit 1; done
 	install -m 755 $(filter-out scripts/vip_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
 	install -m 644 scripts/vip_common.sh $(DESTDIR)$(scriptdir)
 	install -m 644 $(MAN1) $(DESTDIR)$(mandir)/man1
+	install -m 644 $(MAN8) $(DESTDIR)$(mandir)/man8
 	install -m 644 $(B)/man/mhad.conf.5 $(DESTDIR)$(mandir)/man5
 	install -m 644 README.md ARCHITECTURE.md LICENSE $(DESTDIR)$(docdir)
 	install -m 644 etc/* $(DESTDIR)$(docdir)/examples
-	for u in $(SYSTEMD_UNITS); do sed 's|@bindir@|$(bindir)|g' $$u >$(DESTDIR)$(unitdir)/$${u##*/} || exit 1; done
+	for u in $(SYSTEMD_UNITS); do sed 's|@bindir@|$(bindir)|g; s|@sbindir@|$(sbindir)|g; s|@sysconfdir@|$(sysconfdir)|g' $$u >$(DESTDIR)$(unitdir)/$${u##*/} || exit 1; done
+	install -m 644 packaging/sysusers.d/mhad.conf $(DESTDIR)$(sysusersdir)
+	install -m 644 packaging/tmpfiles.d/mhad.conf $(DESTDIR)$(tmpfilesdir)
 	# Configuration that is there stays.
 	for f in $(CONF_FILES); do [ -e $(DESTDIR)$(sysconfdir)/mhad/$$f ] || install -m 600 etc/$$f $(DESTDIR)$(sysconfdir)/mhad/$$f || exit 1; done
+	$(if $(DESTDIR),,@echo 'to run mhad as a service: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload')
 
 uninstall:
 	for n in mhactl mha-node $(CTL_NAMES) $(NODE_NAMES); do rm -f $(DESTDIR)$(bindir)/$$n; done
 	for m in $(notdir $(MAN1)); do rm -f $(DESTDIR)$(mandir)/man1/$$m; done
 	for u in $(notdir $(SYSTEMD_UNITS)); do rm -f $(DESTDIR)$(unitdir)/$$u; done
-	rm -f $(DESTDIR)$(mandir)/man5/mhad.conf.5
+	for m in $(notdir $(MAN8)); do rm -f $(DESTDIR)$(mandir)/man8/$$m; done
+	rm -f $(DESTDIR)$(sbindir)/mhad $(DESTDIR)$(mandir)/man5/mhad.conf.5 $(DESTDIR)$(sysusersdir)/mhad.conf \
+		$(DESTDIR)$(tmpfilesdir)/mhad.conf
 	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(prefix)/share/mhad
 	@echo 'configuration in $(DESTDIR)$(sysconfdir)/mhad is kept'
 

@@ -22,6 +22,7 @@
 #define AT_TYPE          4
 #define AT_SIZE          9
 #define CHECK_AHEAD      (16 << 10) /* bytes: they stay in the fastest cache */
+#define KEPT_BEHIND      (20u << 10)
 
 static const uint8_t magic[BINLOG_MAGIC_SIZE] = { 0xfe, 'b', 'i', 'n' };
 static const uint8_t magic_encrypted[BINLOG_MAGIC_SIZE] = { 0xfd, 'b', 'i', 'n' };
@@ -187,16 +188,26 @@ static bool read_more(struct binlog *b)
 	return true;
 }
 
+/* Make room for n bytes from here on; some of what was read before stays: see binlog_behind(). */
+static void slide(struct binlog *b, size_t n)
+{
+	size_t keep = b->begin - b->from,
+	       most = b->cap - n < KEPT_BEHIND ? b->cap - n : KEPT_BEHIND;
+
+	keep = keep < most ? keep : most;
+	memmove(b->buf, here(b) - keep, keep + at_hand(b));
+	b->end -= b->begin - keep;
+	b->begin = b->checked = keep;
+	b->from = 0;
+}
+
 /* Have n (at most the window's size) bytes at hand; false if the source ends or fails before. */
 static bool need(struct binlog *b, size_t n)
 {
 	if (at_hand(b) >= n)
 		return true;
-	if (!b->mem && b->begin + n > b->cap) {
-		memmove(b->buf, here(b), at_hand(b));
-		b->end -= b->begin;
-		b->begin = b->from = b->checked = 0;
-	}
+	if (!b->mem && b->begin + n > b->cap)
+		slide(b, n);
 	while (at_hand(b) < n)
 		if (!read_more(b))
 			return false;

@@ -46,16 +46,19 @@ void binlog_writer_done(struct binlog_writer *w)
 	w->used = 0;
 }
 
+static bool put(struct binlog_writer *w, const void *bytes, size_t n, struct err *e)
+{
+	if (w->sum)
+		w->crc = crc_add(w->crc, bytes, n);
+	return w->sink->put(w->sink->ctx, bytes, n, e);
+}
+
 bool binlog_write_flush(struct binlog_writer *w, struct err *e)
 {
 	size_t n = w->used;
 
 	w->used = 0;
-	if (!n)
-		return true;
-	if (w->sum)
-		w->crc = crc_add(w->crc, w->buf, n);
-	return w->sink->put(w->sink->ctx, w->buf, n, e);
+	return !n || put(w, w->buf, n, e);
 }
 
 /* Room for some bytes more, at most `n` of them, at w->buf + w->used; 0 with `e` set. */
@@ -74,6 +77,8 @@ bool binlog_write_events(struct binlog_writer *w, const void *bytes, size_t n, s
 	size_t part;
 
 	w->bytes += n;
+	if (w->sink && w->sink->gathers)
+		return binlog_write_flush(w, e) && put(w, bytes, n, e);
 	for (; w->sink && n; n -= part, p += part) {
 		part = room(w, n, e);
 		if (!part)

@@ -26,6 +26,7 @@
 struct binlog_sink {
 	bool (*put)(void *ctx, const void *bytes, size_t n, struct err *e);
 	void *ctx;
+	bool gathers; /* small portions are as good as large ones */
 };
 
 /* Start with zeros, `sink` and `sum`; end with binlog_writer_done(). */

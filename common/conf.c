@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "conf_internal.h"
+#include "names.h"
 
 /* Weak to strong. */
 enum rank { RANK_BUILTIN, RANK_GLOBAL, RANK_CLUSTER, RANK_SCRIPT, RANK_BLOCK };
@@ -249,12 +250,12 @@ static size_t add_servers(const struct loading *l, const struct conf_reader *r,
 
 /* Names to be looked up, each once. */
 struct name_list {
-	VEC(struct conf_name) v;
+	VEC(struct names_item) v;
 };
 
-static const struct conf_name *find_name(const struct name_list *names, const char *name)
+static const struct names_item *find_name(const struct name_list *names, const char *name)
 {
-	vec_each (struct conf_name, it, &names->v) {
+	vec_each (struct names_item, it, &names->v) {
 		if (str_is(it->name, name))
 			return it;
 	}
@@ -264,7 +265,7 @@ static const struct conf_name *find_name(const struct name_list *names, const ch
 static void add_name(struct name_list *names, const char *name)
 {
 	if (!find_name(names, name))
-		vec_push(&names->v, (struct conf_name){ .name = name });
+		vec_push(&names->v, (struct names_item){ .name = name });
 }
 
 static const char *ip_name(const struct conf_server *s)
@@ -282,7 +283,7 @@ static const char *ssh_name(const struct conf_server *s)
 static const char *address_of(const struct loading *l, const struct name_list *names,
         const char *name, struct conf_origin at)
 {
-	const struct conf_name *found = find_name(names, name);
+	const struct names_item *found = find_name(names, name);
 
 	if (*found->address)
 		return arena_strdup(l->arena, found->address);
@@ -328,7 +329,7 @@ static void look_up_names(const struct loading *l, struct conf *c)
 		add_name(&names, ssh_name(member(c, i)));
 	}
 	if (names.v.len)
-		conf_lookup(names.v.items, names.v.len, l->o->deadline);
+		names_look_up(names.v.items, names.v.len, l->o->deadline);
 	for (size_t i = 0; i < n; i++)
 		set_addresses(l, &names, member(c, i));
 	vec_done(&names.v);

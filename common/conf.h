@@ -26,7 +26,8 @@
  *	binlog_servers = ( { hostname = "log1.example.org"; } );	# optional
  *
  * `name` is the server's id; if left out, the hostname is.  The global file, /etc/mhad/mhad.conf,
- * holds only `defaults`.  A file with a password in it must be closed to group and others.
+ * holds only `defaults`.  A file with a password in it must be closed to others, and its group may
+ * only read it.
  * libconfig's @include is refused.
  *
  * The other form is MHA's .cnf, read with MHA's own rules; mhad's settings may stand there too.

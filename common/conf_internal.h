@@ -7,7 +7,6 @@
  *	conf_read.c			one file, and the report of its problems
  *	conf_files.c			bytes of files and secrets, with their modes
  *	conf_script.c			init_conf_load_script
- *	conf_lookup.c			names to addresses, in bounded time
  *	conf.c				levels, servers, the whole
  *	conf_text.c			explain, samples, manual, native form
  */
@@ -113,12 +112,3 @@ void conf_server_builtin(struct arena *a, enum conf_format f, struct conf_server
 char *conf_file_read(const char *path, size_t *ret_len, mode_t *ret_mode, struct err *e) MUST_USE;
 /* First line of a secret's file, or of a systemd credential. */
 const char *conf_secret_read(struct arena *a, const char *where, struct err *e) MUST_USE;
-
-struct conf_name {
-	const char *name; /* borrowed */
-	char address[64]; /* "" until found */
-	char error[128];  /* why not */
-};
-/* Look all of them up, side by side, and change their order; what is not answered at the deadline
- * has its error set. */
-void conf_lookup(struct conf_name *names, size_t n, int64_t deadline);

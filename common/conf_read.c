@@ -119,13 +119,15 @@ void conf_block_set(
 	}
 }
 
-/* Passwords in a file that others can read: MHA's users have such files, mhad's own must be closed.
+/*
+ * Passwords in a file that others can read: MHA's users have such files, mhad's own must be closed.
+ * A group may read it: the service is not the owner of its configuration.
  */
 static void check_mode(const struct conf_reader *r, mode_t mode)
 {
 	char hint[200];
 
-	if (!(mode & 0077))
+	if (!(mode & 0037))
 		return;
 	snprintf(hint, sizeof(hint), "chmod 600 %s", r->file);
 	vec_each (struct conf_block *, b, &r->blocks) {
@@ -133,8 +135,8 @@ static void check_mode(const struct conf_reader *r, mode_t mode)
 			if (conf_key_is_secret((enum conf_key)k) && (*b)->text[k] && *(*b)->text[k])
 				conf_tell(r->report, r->format == CONF_NATIVE,
 				        (struct conf_origin){ r->file, 0 }, hint,
-				        "The file holds a password and group or others may read it "
-				        "(mode %04o)",
+				        "The file holds a password, and others may read it or its "
+				        "group may change it (mode %04o)",
 				        (unsigned)mode);
 		}
 	}

@@ -2,8 +2,12 @@
 /*
  * db_login - the options of a session, and the way to a logged-in one.  Runs on: any thread.
  *
- * Here the library's non-blocking calls are used, as only these tell the socket in time to guard it, and let
+ * The library's non-blocking calls are used in any case, as only these tell the socket in time to guard it, and let
  * us look at the server's greeting first; inside a TLS handshake they block all the same.
+ *
+ * Left alone, the library falls back to clear text in silence when the server has no TLS, and then takes the
+ * connection for safe and hands caching_sha2_password's password over.  So the greeting is looked at before the library
+ * sees it.
  */
 #include "db_impl.h"
 #include <errno.h>
@@ -19,8 +23,9 @@
 
 enum {
 	GREETING_MAX = 512,
-	FIBER_STACK = 256 << 10, /* TLS and RSA run on it during the login */
-	CODE_UNKNOWN = 2000,     /* an authentication plug-in gave up without a word */
+	/* TLS and RSA run on it during the login.  So it ends with a page. */
+	FIBER_STACK = (256 << 10) - 32,
+	CODE_UNKNOWN = 2000, /* an authentication plug-in gave up without a word */
 	CODE_PLUGIN_FORBIDDEN = 5010,
 	IS_34 = MARIADB_PACKAGE_VERSION_ID >= 30400,
 };
@@ -141,117 +146,216 @@ static void set_options(MYSQL *m, const struct db_opts *o)
 	set_tls(m, o);
 }
 
-/* As soon as there is a socket. */
-static bool guard_socket(struct db *db, int64_t deadline, struct err *e)
+static int socket_of(const struct db_login *l)
 {
-	int fd = (int)mysql_get_socket(db->m);
+	return (int)mysql_get_socket(l->db->m);
+}
 
-	if (db->guard || fd < 0)
-		return true;
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	db->guard = fdguard_new(fd, e);
-	if (!db->guard)
+void db_login_abandon(struct db_login *l)
+{
+	if (l->waits)
+		shutdown(socket_of(l), SHUT_RDWR);
+	while (l->waits) /* the library must be told, or it would leak what it is about */
+		l->waits = mysql_real_connect_cont(&l->done, l->db->m, MYSQL_WAIT_TIMEOUT);
+	l->done = NULL;
+}
+
+/* The library does not tell why a connect failed, but in words. */
+static bool is_connected(struct db_login *l)
+{
+	socklen_t size = sizeof(l->sys);
+
+	if (getsockopt(socket_of(l), SOL_SOCKET, SO_ERROR, &l->sys, &size) < 0)
+		l->sys = errno;
+	if (l->sys)
 		return false;
-	fdguard_arm(db->guard, deadline);
+	l->layer = DB_LAYER_TCP;
+	l->stage = DB_LOGIN_GREETS;
 	return true;
 }
 
-/* Wait for what the library waits for; at the deadline it is told that all is over. */
-static int wait_for(struct db *db, int status, int64_t deadline)
-{
-	struct pollfd p = { .fd = (int)mysql_get_socket(db->m) };
-	int events = 0, n;
-
-	if (status & MYSQL_WAIT_READ)
-		p.events |= POLLIN;
-	if (status & MYSQL_WAIT_WRITE)
-		p.events |= POLLOUT;
-	do
-		n = poll(&p, 1, clock_left_poll(deadline));
-	while (n <= 0 && clock_left(deadline) > 0);
-	if (n <= 0)
-		return MYSQL_WAIT_TIMEOUT;
-	if (p.revents & (POLLIN | POLLHUP | POLLERR))
-		events |= MYSQL_WAIT_READ;
-	if (p.revents & (POLLOUT | POLLHUP | POLLERR))
-		events |= MYSQL_WAIT_WRITE;
-	return events;
-}
+enum look { LOOK_MORE, LOOK_PLAIN, LOOK_TLS, LOOK_OTHER };
 
 /*
- * Whether the first `n` bytes of what a server sends are enough to say if it offers TLS.  Anything that is no
- * greeting, an error packet for one, offers none, which is for the library to find out.
+ * What the first `n` bytes of a server say.  OTHER is anything that is no greeting, an error packet for one: for the
+ * library to find out.
  */
-static bool read_offer(const unsigned char *b, size_t n, bool *ret_offers)
+static enum look read_greeting(const unsigned char *b, size_t n)
 {
+	const enum look never = n < GREETING_MAX ? LOOK_MORE : LOOK_OTHER;
 	const unsigned char *end;
 	size_t at = 5; /* behind the packet's header and the protocol's number comes the version */
 
-	*ret_offers = false;
 	if (n < at)
-		return false;
+		return LOOK_MORE;
 	if (b[4] != 10)
-		return true;
+		return LOOK_OTHER;
 	end = memchr(b + at, 0, n - at);
 	if (!end)
-		return n == GREETING_MAX;
+		return never == LOOK_MORE ? never : LOOK_PLAIN;
 	at = (size_t)(end - b) + 1 + 4 + 8 + 1; /* thread, salt, filler */
 	if (n < at + 2)
-		return n == GREETING_MAX;
-	*ret_offers = (b[at] | b[at + 1] << 8) & CLIENT_SSL;
-	return true;
+		return never == LOOK_MORE ? never : LOOK_PLAIN;
+	return (b[at] | b[at + 1] << 8) & CLIENT_SSL ? LOOK_TLS : LOOK_PLAIN;
 }
 
-/* Look at the greeting without taking it.  False when none comes or the connection is bad: the library will see. */
-static bool peek_offer(int fd, int64_t deadline, bool *ret_offers)
+/* No event before that many bytes are here, or the other side has ended. */
+static void wake_at(struct db_login *l, int bytes)
+{
+	l->seen = bytes - 1;
+	setsockopt(socket_of(l), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+/* Look without taking.  OTHER also for a connection that is bad: the library will see. */
+static enum look look(struct db_login *l)
 {
 	unsigned char b[GREETING_MAX];
-	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+	ssize_t n = recv(socket_of(l), b, sizeof(b), MSG_PEEK | MSG_DONTWAIT);
+	enum look found = LOOK_OTHER;
 
-	while (clock_left(deadline) > 0) {
-		ssize_t n;
-
-		if (poll(&p, 1, clock_left_poll(deadline)) <= 0)
-			continue;
-		if (p.revents & (POLLERR | POLLHUP)) /* recv() would take the error away */
-			return false;
-		n = recv(fd, b, sizeof(b), MSG_PEEK | MSG_DONTWAIT);
-		if (n > 0 && read_offer(b, (size_t)n, ret_offers))
-			return true;
-		if (n == 0 || (p.revents & POLLRDHUP))
-			return false;
-		poll(NULL, 0, 1); /* part of it is here, so poll() does not wait for more */
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return LOOK_MORE;
+	if (n < 0)
+		l->sys = errno;
+	if (n > 0) {
+		l->heard = clock_ms();
+		found = read_greeting(b, (size_t)n);
 	}
-	return false;
+	if (n > 4 && (b[4] == 10 || b[4] == 0xff))
+		l->layer = DB_LAYER_GREETING;
+	if (found == LOOK_MORE && n > l->seen) {
+		wake_at(l, (int)n + 1);
+		return LOOK_MORE;
+	}
+	if (l->seen)
+		wake_at(l, 1);
+	return found == LOOK_MORE ? LOOK_OTHER : found; /* no more will come */
 }
 
-/*
- * Left alone, the library falls back to clear text in silence when the server has no TLS, and then takes the
- * connection for safe and hands caching_sha2_password's password over.  So the greeting is looked at first.
- */
-static bool settle_tls(struct db *db, const struct db_opts *o, int64_t deadline, struct err *e)
+/* Now that it is known what the server can do.  False: it is not enough. */
+static bool settle_tls(struct db_login *l, enum look seen)
 {
 	my_bool no = 0;
-	bool offers;
 
-	if (!peek_offer((int)mysql_get_socket(db->m), deadline, &offers) || offers)
+	if (seen != LOOK_PLAIN || l->o->tls == DB_TLS_OFF)
 		return true;
-	if (db_login_wants_tls(o)) {
-		err_set(e, ERR_PRECOND, DB_CODE_TLS, "TLS is required, but the server offers none");
-		return err_hint(e, "give the server a certificate, or allow it to do without TLS");
-	}
-	mysql_options(db->m, MYSQL_OPT_SSL_ENFORCE, &no);
-	return true;
+	l->no_tls = db_login_wants_tls(l->o);
+	if (!l->no_tls)
+		mysql_options(l->db->m, MYSQL_OPT_SSL_ENFORCE, &no);
+	return !l->no_tls;
 }
 
-static bool login_failed(struct db *db, bool late, const struct db_opts *o, struct err *e)
+static bool will_block(const struct db_login *l, enum look seen)
 {
-	int code = (int)mysql_errno(db->m);
+	return (seen == LOOK_TLS && l->o->tls != DB_TLS_OFF) || l->o->public_key;
+}
+
+static enum db_login_state give_up(struct db_login *l)
+{
+	db_login_abandon(l);
+	return DB_LOGIN_OVER;
+}
+
+static enum db_login_state go_on(struct db_login *l, int events)
+{
+	char one;
+
+	if (events & MYSQL_WAIT_READ && recv(socket_of(l), &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		l->heard = clock_ms();
+	l->owed = 0;
+	l->waits = mysql_real_connect_cont(&l->done, l->db->m, events);
+	return l->waits ? DB_LOGIN_WAIT : DB_LOGIN_OVER;
+}
+
+static int events_of_library(int waits)
+{
+	return (waits & MYSQL_WAIT_READ ? DB_STEPS_READ : 0) |
+	       (waits & MYSQL_WAIT_WRITE ? DB_STEPS_WRITE : 0);
+}
+
+int db_login_events(const struct db_login *l)
+{
+	if (l->stage == DB_LOGIN_CONNECTS)
+		return DB_STEPS_WRITE;
+	return l->stage == DB_LOGIN_GREETS ? DB_STEPS_READ : events_of_library(l->waits);
+}
+
+enum db_login_state db_login_go(struct db_login *l, int events)
+{
+	enum look seen;
+
+	if (l->stage == DB_LOGIN_CONNECTS) {
+		if (!events)
+			return DB_LOGIN_WAIT;
+		if (!is_connected(l))
+			return give_up(l);
+	}
+	if (l->stage == DB_LOGIN_GREETS) {
+		seen = look(l);
+		if (seen == LOOK_MORE)
+			return DB_LOGIN_WAIT;
+		l->stage = DB_LOGIN_IN_LIBRARY;
+		l->owed = l->waits & (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE);
+		if (!settle_tls(l, seen))
+			return give_up(l);
+		if (will_block(l, seen) && !l->may_block)
+			return DB_LOGIN_BLOCKS;
+	}
+	events = l->owed | (events & DB_STEPS_READ ? MYSQL_WAIT_READ : 0) |
+	         (events & DB_STEPS_WRITE ? MYSQL_WAIT_WRITE : 0);
+	return events ? go_on(l, events) : DB_LOGIN_WAIT;
+}
+
+enum db_login_state db_login_start(struct db_login *l, struct db *db, const struct db_opts *o)
+{
+	l->db = db;
+	l->o = o;
+	set_options(db->m, o);
+	errno = 0;
+	l->waits = mysql_real_connect_start(&l->done, db->m, o->socket ? NULL : o->address, o->user,
+	        o->password, NULL, o->port, o->socket, 0);
+	if (!l->waits) {
+		l->sys = l->done ? 0 : errno;
+		return DB_LOGIN_OVER;
+	}
+	fcntl(socket_of(l), F_SETFD, FD_CLOEXEC);
+	l->stage = l->waits & MYSQL_WAIT_WRITE ? DB_LOGIN_CONNECTS : DB_LOGIN_GREETS;
+	if (l->stage == DB_LOGIN_GREETS)
+		l->layer = DB_LAYER_TCP;
+	if (o->socket)
+		l->stage = DB_LOGIN_IN_LIBRARY;
+	return DB_LOGIN_WAIT;
+}
+
+static bool is_late(const struct db_login *l, struct err *e)
+{
+	static const char *const what[] = { [DB_LOGIN_CONNECTS] = "no answer to the connection",
+		[DB_LOGIN_GREETS] = "connected, but the server says nothing",
+		[DB_LOGIN_IN_LIBRARY] = "the server did not end the login" };
+
+	return err_set(e, ERR_UNREACHABLE, DB_CODE_LOST, "no login within %lld ms: %s",
+	        (long long)l->o->connect_ms, what[l->stage]);
+}
+
+static bool has_no_tls(struct err *e)
+{
+	err_set(e, ERR_PRECOND, DB_CODE_TLS, "TLS is required, but the server offers none");
+	return err_hint(e, "give the server a certificate, or allow it to do without TLS");
+}
+
+static bool login_failed(const struct db_login *l, bool late, struct err *e)
+{
+	const struct db_opts *o = l->o;
+	int code = (int)mysql_errno(l->db->m);
 	enum err_kind kind = db_login_kind(code);
 
+	if (l->no_tls)
+		return has_no_tls(e);
 	if (late && (!code || db_code_is_ours(code)))
-		return err_set(e, ERR_UNREACHABLE, code, "no login within %lld ms: %s",
-		        (long long)o->connect_ms, mysql_error(db->m));
+		return is_late(l, e);
+	if (l->sys && l->layer == DB_LAYER_NOTHING)
+		return err_set(e, ERR_UNREACHABLE, DB_CODE_CONNECT,
+		        "login as %s: cannot connect: %s", o->user, strerror(l->sys));
 	if (code == CODE_UNKNOWN && o->public_key)
 		return err_set(e, ERR_CONFIG, code, "login as %s: public key file %s is of no use",
 		        o->user, o->public_key);
@@ -260,51 +364,91 @@ static bool login_failed(struct db *db, bool late, const struct db_opts *o, stru
 		        "login as %s: the server wants a way to log in that is only allowed when "
 		        "its certificate is verified",
 		        o->user);
-	err_set(e, kind, code, "login as %s: %s", o->user, mysql_error(db->m));
+	err_set(e, kind, code, "login as %s: %s", o->user, mysql_error(l->db->m));
 	if (code == DB_CODE_TLS && wants_proof(o))
 		err_hint(e, "check which certificate the server shows");
 	return false;
 }
 
-/* False when we do not want to go on; the library must be told, or it would leak what it is about. */
-static bool connect_to(
-        struct db *db, const struct db_opts *o, int64_t deadline, MYSQL **ret_done, struct err *e)
+/* Where an attempt ended that the library made alone. */
+static void settle_layer(struct db_login *l)
 {
-	bool fine = true, settled = o->tls == DB_TLS_OFF || o->socket;
-	int st = mysql_real_connect_start(ret_done, db->m, o->socket ? NULL : o->address, o->user,
-	        o->password, NULL, o->port, o->socket, 0);
+	unsigned code = mysql_errno(l->db->m);
 
-	while (st) {
-		int events = MYSQL_WAIT_TIMEOUT;
-
-		fine = fine && guard_socket(db, deadline, e);
-		if (fine)
-			events = wait_for(db, st, deadline);
-		if (fine && !settled && events != MYSQL_WAIT_TIMEOUT) {
-			settled = true;
-			fine = settle_tls(db, o, deadline, e);
-		}
-		if (!fine) {
-			shutdown((int)mysql_get_socket(db->m), SHUT_RDWR);
-			events = MYSQL_WAIT_TIMEOUT;
-		}
-		st = mysql_real_connect_cont(ret_done, db->m, events);
-	}
-	return fine && (!*ret_done || guard_socket(db, deadline, e));
+	if (l->done)
+		l->layer = DB_LAYER_LOGIN;
+	else if (code && !db_code_is_ours((int)code) && l->layer < DB_LAYER_GREETING)
+		l->layer = DB_LAYER_GREETING;
 }
 
-bool db_login(struct db *db, const struct db_opts *o, int64_t deadline, struct err *e)
+bool db_login_end(struct db_login *l, bool late, struct err *e)
 {
-	MYSQL *done = NULL;
-	bool fine, late;
+	if (late)
+		db_login_abandon(l);
+	settle_layer(l);
+	mysql_options(l->db->m, MYSQL_SERVER_PUBLIC_KEY, NULL);      /* mysql_close() leaks it */
+	mysql_options(l->db->m, MYSQL_OPT_CONNECT_ATTR_RESET, NULL); /* 8 KiB */
+	l->db->dead = !l->done || late;
+	return l->db->dead ? login_failed(l, late, e) : true;
+}
 
-	set_options(db->m, o);
-	fine = connect_to(db, o, deadline, &done, e);
-	mysql_options(db->m, MYSQL_SERVER_PUBLIC_KEY, NULL); /* mysql_close() leaks it */
-	if (!fine)
+/* As soon as there is a socket. */
+static bool guard_socket(struct db_login *l, int64_t deadline, struct err *e)
+{
+	int fd = socket_of(l);
+
+	if (l->db->guard || fd < 0)
+		return true;
+	l->db->guard = fdguard_new(fd, e);
+	if (!l->db->guard)
 		return false;
-	late = (db->guard && fdguard_disarm(db->guard)) || clock_left(deadline) == 0;
-	if (!done || late)
-		return login_failed(db, late, o, e);
+	fdguard_arm(l->db->guard, deadline);
 	return true;
+}
+
+/* The events that have come; 0 at the deadline. */
+static int wait_for(int fd, int events, int64_t deadline)
+{
+	struct pollfd p = { .fd = fd };
+	int n;
+
+	if (events & DB_STEPS_READ)
+		p.events |= POLLIN;
+	if (events & DB_STEPS_WRITE)
+		p.events |= POLLOUT;
+	do
+		n = poll(&p, 1, clock_left_poll(deadline));
+	while (n <= 0 && clock_left(deadline) > 0);
+	if (n <= 0)
+		return 0;
+	if (p.revents & (POLLHUP | POLLERR | POLLNVAL))
+		return events;
+	return (p.revents & POLLIN ? DB_STEPS_READ : 0) |
+	       (p.revents & POLLOUT ? DB_STEPS_WRITE : 0);
+}
+
+bool db_login_run(struct db_login *l, enum db_login_state state, int64_t deadline, struct err *e)
+{
+	bool late = false;
+
+	while (state != DB_LOGIN_OVER && !late) {
+		int events = 0;
+
+		if (!guard_socket(l, deadline, e)) {
+			db_login_abandon(l);
+			db_login_end(l, false, NULL);
+			return false;
+		}
+		if (state == DB_LOGIN_WAIT)
+			events = wait_for(socket_of(l), db_login_events(l), deadline);
+		late = state == DB_LOGIN_WAIT && !events;
+		if (!late)
+			state = db_login_go(l, events);
+	}
+	if (l->done && !guard_socket(l, deadline, e)) {
+		db_login_end(l, false, NULL);
+		return false;
+	}
+	late = (l->db->guard && fdguard_disarm(l->db->guard)) || clock_left(deadline) == 0 || late;
+	return db_login_end(l, late, e);
 }

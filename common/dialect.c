@@ -154,6 +154,9 @@ static const struct item cols[COL_COUNT] = {
 	        FROM(8, 0, 22, "Source_public_key_path")),
 	[COL_GET_PUBLIC_KEY] = ITEM(NULL, FROM(8, 0, 0, "Get_master_public_key"),
 	        FROM(8, 0, 22, "Get_Source_public_key")),
+	[COL_HEARTBEAT_PERIOD] = ONLY_MARIADB("Slave_heartbeat_period"),
+	[COL_HEARTBEATS] = ONLY_MARIADB("Slave_received_heartbeats"),
+	[COL_GTID_REPLICA_POS] = ONLY_MARIADB("Gtid_Slave_Pos"),
 };
 
 static const struct item vars[VAR_COUNT] = {
@@ -206,6 +209,8 @@ static const struct item statuses[STAT_COUNT] = {
 	        "Rpl_semi_sync_replica_status", "Rpl_semi_sync_slave_status"),
 	[STAT_SEMISYNC_CLIENTS] = RENAMED_26("Rpl_semi_sync_master_clients",
 	        "Rpl_semi_sync_source_clients", "Rpl_semi_sync_master_clients"),
+	[STAT_SEMISYNC_WAIT_SESSIONS] = RENAMED_26("Rpl_semi_sync_master_wait_sessions",
+	        "Rpl_semi_sync_source_wait_sessions", "Rpl_semi_sync_master_wait_sessions"),
 };
 
 static const struct item words[WORD_COUNT] = {

@@ -72,6 +72,9 @@ enum dialect_col {
 	COL_SSL_VERIFY,
 	COL_PUBLIC_KEY_PATH,
 	COL_GET_PUBLIC_KEY,
+	COL_HEARTBEAT_PERIOD, /* MariaDB, as the next two; MySQL has them elsewhere */
+	COL_HEARTBEATS,       /* received so far */
+	COL_GTID_REPLICA_POS,
 	COL_COUNT
 };
 
@@ -115,6 +118,7 @@ enum dialect_status {
 	STAT_SEMISYNC_SOURCE_STATUS,
 	STAT_SEMISYNC_REPLICA_STATUS,
 	STAT_SEMISYNC_CLIENTS,
+	STAT_SEMISYNC_WAIT_SESSIONS, /* commits that wait for an acknowledgement now */
 	STAT_COUNT
 };
 

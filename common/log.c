@@ -29,11 +29,21 @@ static const struct {
 	[LOG_LV_ERROR] = { "error", LOG_ERR },
 };
 
+static const struct {
+	const char *name, *id;
+	enum log_level level;
+} events[] = {
+#define LOG_EVENT_ROW(sym, word, lv, uuid) [LOG_EV_##sym] = { word, uuid, LOG_LV_##lv },
+	LOG_EVENTS(LOG_EVENT_ROW)
+#undef LOG_EVENT_ROW
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int threshold = LOG_LV_INFO;
 static char *file_path; /* under lock; NULL = stderr */
 static bool file_complained;
 static bool to_journal; /* under lock */
+static _Atomic bool names_clusters;
 static _Thread_local struct log_ctx ctx;
 
 bool log_level_parse(const char *name, enum log_level *ret)
@@ -162,11 +172,16 @@ static int add_field(
 	return n + 1;
 }
 
-static void send_journal(enum log_level level, const char *text)
+/* Fields of one event beside those of the thread; NULL = none. */
+struct extra {
+	const char *id, *event, *verdict;
+};
+
+static void send_journal(enum log_level level, const struct extra *x, const char *text)
 {
 	AUTO_STR struct str msg = STR_INIT;
-	char prio[16], f[5][160];
-	struct iovec iov[7];
+	char prio[16], f[8][160];
+	struct iovec iov[10];
 	int n = 0;
 
 	str_addf(&msg, "MESSAGE=%s", text);
@@ -178,33 +193,59 @@ static void send_journal(enum log_level level, const char *text)
 	n = add_field(iov, n, f[2], sizeof(f[2]), "MHAD_PHASE", ctx.phase);
 	n = add_field(iov, n, f[3], sizeof(f[3]), "MHAD_STEP", ctx.step);
 	n = add_field(iov, n, f[4], sizeof(f[4]), "MHAD_HOST", ctx.host);
+	n = add_field(iov, n, f[5], sizeof(f[5]), "MESSAGE_ID", x->id);
+	n = add_field(iov, n, f[6], sizeof(f[6]), "MHAD_EVENT", x->event);
+	n = add_field(iov, n, f[7], sizeof(f[7]), "MHAD_VERDICT", x->verdict);
 	sd_journal_sendv(iov, n);
 }
 
-void log_at(enum log_level level, const char *fmt, ...)
+static void say(enum log_level level, const struct extra *x, const char *fmt, va_list ap)
 {
 	AUTO_STR struct str line = STR_INIT;
 	char when[32];
 	size_t head;
 	bool journal;
-	va_list ap;
 
 	if ((int)level < threshold)
 		return;
 	str_addf(&line, "%s - [%s] ", clock_log_time(when, sizeof(when)), levels[level].name);
 	head = line.len;
-	va_start(ap, fmt);
+	if (names_clusters && ctx.cluster)
+		str_addf(&line, "%s: ", ctx.cluster);
 	str_vaddf(&line, fmt, ap);
-	va_end(ap);
 	pthread_mutex_lock(&lock);
 	journal = to_journal && !file_path;
 	pthread_mutex_unlock(&lock);
 	if (journal) {
-		send_journal(level, line.p + head);
+		send_journal(level, x, line.p + head);
 		return;
 	}
 	str_addc(&line, '\n');
 	put(line.p, line.len);
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(level, &(struct extra){ 0 }, fmt, ap);
+	va_end(ap);
+}
+
+void log_event(enum log_event ev, const char *verdict, const char *fmt, ...)
+{
+	const struct extra x = { events[ev].id, events[ev].name, verdict };
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(events[ev].level, &x, fmt, ap);
+	va_end(ap);
+}
+
+void log_name_clusters(bool on)
+{
+	names_clusters = on;
 }
 
 void log_err(enum log_level level, const struct err *e)

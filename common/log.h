@@ -47,6 +47,36 @@ void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_warning(...) log_at(LOG_LV_WARNING, __VA_ARGS__)
 #define log_error(...)   log_at(LOG_LV_ERROR, __VA_ARGS__)
 
+/*
+ * What programs wait for: each has a MESSAGE_ID, so that `journalctl MESSAGE_ID=...` finds it, and its name
+ * in the field MHAD_EVENT.  X(symbol, name, level, id); an id never changes.
+ */
+#define LOG_EVENTS(X)                                                                              \
+	X(WATCHING, "watching", INFO, "1d045e67168c4b46a97852be7331a99f")                          \
+	X(SUSPECT, "suspect", WARNING, "e0c7eef6d6c44f5daf8997cc8b179b4e")                         \
+	X(RECOVERED, "recovered", NOTICE, "73c3f2831a7a423b83ba4e7956ccf86f")                      \
+	X(ALARM, "alarm", WARNING, "5a85ba410e27414099c9da9dff9514b8")                             \
+	X(MASTER_DEAD, "master-dead", ERROR, "7fb56a91aedf46448e5826e3795c051e")                   \
+	X(BLOCKED, "failover-blocked", ERROR, "b4f87b2c34a3415ab412d984079f3ddd")                  \
+	X(MASTER_CHANGED, "master-changed", NOTICE, "5b8d8cb9f72a4fceba8404d722e87885")            \
+	X(NO_MASTER, "no-master", ERROR, "a2a79fac9fd440a9bd192680f1cd0eb5")                       \
+	X(LOCKED, "locked", ERROR, "e39d2bb3882f4bab8ce1c01781b04005")                             \
+	X(PAUSED, "paused", NOTICE, "26474ba11eb3469d8f51c7f0a09590f0")                            \
+	X(RESUMED, "resumed", NOTICE, "4f5f2825aeb647bf87570bf0adb0b4a8")                          \
+	X(TILT, "tilt", WARNING, "6f65a49952c64070a73205be21e16ce6")                               \
+	X(CONFIG_ERROR, "config-error", ERROR, "7b0c6a4a3e73471da9149bbafd4ec010")
+enum log_event {
+#define LOG_EVENT_ENUM(sym, ...) LOG_EV_##sym,
+	LOG_EVENTS(LOG_EVENT_ENUM)
+#undef LOG_EVENT_ENUM
+};
+
+/* log_at() with the event's level; `verdict` is the field MHAD_VERDICT, NULL = none. */
+void log_event(enum log_event ev, const char *verdict, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* One process speaks for many clusters: put the cluster's name before each line that has one. */
+void log_name_clusters(bool on);
+
 /* Text, where and hint of an error as one line. */
 void log_err(enum log_level level, const struct err *e);
 

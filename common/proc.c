@@ -202,6 +202,7 @@ struct run {
 	size_t fed;
 	bool ended;
 	bool killed;
+	int cancel;   /* -1: none, or seen */
 	int64_t next; /* when patience with the present state ends */
 };
 
@@ -240,6 +241,7 @@ static void turn(struct run *u)
 		{ .fd = u->c.in, .events = POLLOUT },
 		{ .fd = u->c.out, .events = POLLIN },
 		{ .fd = u->c.err, .events = POLLIN },
+		{ .fd = u->cancel, .events = POLLIN | POLLRDHUP },
 	};
 
 	poll(p, ARRAY_LEN(p), poll_ms(&u->c, u->next));
@@ -249,6 +251,11 @@ static void turn(struct run *u)
 		drain(u, &u->c.out, &u->r->out);
 	if (p[3].revents)
 		drain(u, &u->c.err, &u->r->err);
+	if (p[4].revents) {
+		u->cancel = -1;
+		if (!u->r->late)
+			u->next = clock_ms();
+	}
 }
 
 /* TERM, then KILL, then it is over whatever it does; and over when it ended and only lingers. */
@@ -291,7 +298,9 @@ static void watch(struct run *u)
 bool proc_run(const struct proc_opts *o, struct proc_result *ret, struct err *e)
 {
 	struct proc_result r = { .status = -1, .out = STR_INIT, .err = STR_INIT };
-	struct run u = { .o = o, .r = &r, .next = o->deadline };
+	struct run u = {
+		.o = o, .r = &r, .cancel = o->cancel_fd ? o->cancel_fd : -1, .next = o->deadline
+	};
 	int64_t begin = clock_ms();
 
 	if (!proc_start(o, &u.c, e))

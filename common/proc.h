@@ -24,6 +24,7 @@ struct proc_opts {                  /* all borrowed */
 	bool merge;        /* stderr goes where stdout goes */
 	int64_t deadline;  /* instant */
 	int64_t grace_ms;  /* between TERM and KILL; 0 = 1000 */
+	int cancel_fd;     /* readable or hung up: as if the deadline were now; 0 = none */
 };
 
 struct proc_result {

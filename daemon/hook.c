@@ -5,6 +5,7 @@
  */
 #include "hook.h"
 #include "clock.h"
+#include "hookd.h"
 #include "job.h"
 #include "vec.h"
 #include <stdlib.h>
@@ -13,15 +14,27 @@
 struct hook {
 	const char *setting;
 	char *prefix;
-	VEC(char *) args; /* ends with NULL */
+	char *conf, *server; /* whose setting it is; NULL: nobody's */
+	VEC(char *) args;    /* ends with NULL */
+	VEC(char *) env;     /* ends with NULL, or is empty */
 };
+
+/* Set before there are workers. */
+static bool in_service;
+static const char *helper;
+
+void hook_use_helper(const char *socket)
+{
+	in_service = true;
+	helper = socket;
+}
 
 bool hook_is_set(const char *prefix)
 {
 	return prefix && *prefix;
 }
 
-static struct hook *start(const char *setting, const char *prefix)
+static struct hook *start(const char *setting, const char *prefix, const struct conf_server *s)
 {
 	struct hook *h;
 
@@ -30,6 +43,8 @@ static struct hook *start(const char *setting, const char *prefix)
 	h = xzalloc(sizeof(*h));
 	h->setting = setting;
 	h->prefix = xstrdup(prefix);
+	h->conf = s ? xstrdup(s->block_file) : NULL;
+	h->server = s ? xstrdup(s->id) : NULL;
 	return h;
 }
 
@@ -93,7 +108,8 @@ static struct hook *finish(struct hook *h)
 
 struct hook *hook_ip_failover_status(const struct conf_server *master)
 {
-	struct hook *h = start("master_ip_failover_script", master->master_ip_failover_script);
+	struct hook *h =
+	        start("master_ip_failover_script", master->master_ip_failover_script, master);
 
 	if (!h)
 		return NULL;
@@ -109,7 +125,7 @@ struct hook *hook_ip_failover_status(const struct conf_server *master)
 
 struct hook *hook_shutdown_status(const struct conf_server *master)
 {
-	struct hook *h = start("shutdown_script", master->shutdown_script);
+	struct hook *h = start("shutdown_script", master->shutdown_script, master);
 
 	if (!h)
 		return NULL;
@@ -122,13 +138,77 @@ struct hook *hook_shutdown_status(const struct conf_server *master)
 	return finish(h);
 }
 
+/* With the password in argv, as the contract has it; none is logged. */
+struct hook *hook_secondary_check(const struct conf_server *master)
+{
+	static const char *const pings[] = { [CONF_PING_CONNECT] = "CONNECT",
+		[CONF_PING_SELECT] = "SELECT",
+		[CONF_PING_INSERT] = "INSERT" };
+	struct hook *h = start("secondary_check_script", master->secondary_check_script, master);
+
+	if (!h)
+		return NULL;
+	arg(h, "--user=%s", master->ssh_user);
+	arg(h, "--master_host=%s", master->hostname);
+	arg(h, "--master_ip=%s", master->ip);
+	arg(h, "--master_port=%d", master->port);
+	arg(h, "--master_user=%s", master->user);
+	arg(h, "--master_password=%s", master->password ? master->password : "");
+	arg(h, "--ping_type=%s", pings[master->ping_type]);
+	if (master->ssh_options && *master->ssh_options) {
+		AUTO(free) char *options = hook_ssh_options(HOOK_SSH_CHECK, master);
+
+		arg(h, "--options=%s", options);
+	}
+	return finish(h);
+}
+
+struct hook *hook_report(const struct conf_server *master, const char *conf_path,
+        const char *subject, const char *body)
+{
+	struct hook *h = start("report_script", master->report_script, master);
+
+	if (!h)
+		return NULL;
+	arg(h, "--orig_master_host=%s", master->hostname);
+	arg(h, "--conf=%s", conf_path);
+	arg(h, "--subject=%s", subject);
+	arg(h, "--body=%s", body);
+	return finish(h);
+}
+
+struct hook *hook_new(const char *setting, const char *prefix, const char *const *args)
+{
+	struct hook *h = start(setting, prefix, NULL);
+
+	if (!h)
+		return NULL;
+	for (; *args; args++)
+		vec_push(&h->args, xstrdup(*args));
+	return finish(h);
+}
+
+void hook_set_env(struct hook *h, const char *name, const char *value)
+{
+	if (h->env.len)
+		h->env.len--;
+	vec_push(&h->env, xasprintf("%s=%s", name, value));
+	vec_push(&h->env, NULL);
+}
+
+/* Arguments can hold passwords. */
 void hook_free(struct hook *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; i < h->args.len; i++)
-		free(h->args.items[i]);
+	vec_each (char *, a, &h->args)
+		mem_free_secret(*a);
+	vec_each (char *, v, &h->env)
+		free(*v);
 	vec_done(&h->args);
+	vec_done(&h->env);
+	free(h->conf);
+	free(h->server);
 	free(h->prefix);
 	free(h);
 }
@@ -182,12 +262,24 @@ static bool judge(const struct hook *h, const struct proc_result *r, struct err 
 	return true;
 }
 
-bool hook_run(const struct hook *h, int64_t deadline, struct str *ret_output, struct err *e)
+/* The folder of the cluster's file, for hooks of the service.  Returns owned, or NULL. */
+static char *folder(const struct hook *h)
 {
-	AUTO(free) char *script = xasprintf("%s \"$@\"", h->prefix);
+	const char *slash = in_service && h->conf ? strrchr(h->conf, '/') : NULL;
+
+	return slash ? xstrndup(h->conf, slash == h->conf ? 1 : (size_t)(slash - h->conf)) : NULL;
+}
+
+bool hook_exec(const struct hook *h, int64_t deadline, int cancel_fd, struct proc_result *ret,
+        struct err *e)
+{
+	AUTO(free) char *script = xasprintf("%s \"$@\"", h->prefix), *cwd = folder(h);
 	VEC(const char *) argv = VEC_INIT;
-	struct proc_opts o = { .merge = true, .deadline = deadline };
-	struct proc_result r;
+	struct proc_opts o = { .env_add = (const char *const *)h->env.items,
+		.cwd = cwd,
+		.merge = true,
+		.deadline = deadline,
+		.cancel_fd = cancel_fd };
 	bool ok;
 
 	vec_push(&argv, "sh");
@@ -198,10 +290,35 @@ bool hook_run(const struct hook *h, int64_t deadline, struct str *ret_output, st
 		vec_push(&argv, *a);
 	vec_push(&argv, NULL);
 	o.argv = argv.items;
-	ok = proc_run(&o, &r, e);
+	ok = proc_run(&o, ret, e);
 	vec_done(&argv);
+	return ok || err_ctx(e, "%s", h->setting);
+}
+
+static bool exec_by_helper(
+        const struct hook *h, int64_t deadline, struct proc_result *ret, struct err *e)
+{
+	const struct hookd_call call = { .conf = h->conf,
+		.server = h->server,
+		.setting = h->setting,
+		.args = hook_args(h),
+		.env = (const char *const *)h->env.items,
+		.deadline = deadline };
+
+	return hookd_call(helper, &call, ret, e) || err_ctx(e, "%s", h->setting);
+}
+
+bool hook_run(const struct hook *h, int64_t deadline, struct str *ret_output, struct err *e)
+{
+	struct proc_result r;
+	bool ok;
+
+	if (helper && h->conf)
+		ok = exec_by_helper(h, deadline, &r, e);
+	else
+		ok = hook_exec(h, deadline, 0, &r, e);
 	if (!ok)
-		return err_ctx(e, "%s", h->setting);
+		return false;
 	if (ret_output)
 		str_addn(ret_output, r.out.p, r.out.len);
 	ok = judge(h, &r, e);

@@ -6,7 +6,8 @@
  * A hook is configured as a shell command prefix.  It runs as `sh -c '<prefix> "$@"'`, so that the
  * prefix may carry its own arguments and each of ours arrives byte for byte (MHA's arrive with
  * stray backslashes), in the directory the command was started in, in its own process group,
- * without a terminal.
+ * without a terminal.  In mhad it runs in the folder of the cluster's file, and, where mhad is not
+ * root, by the helper (hookd.h); nothing else differs.
  *
  * The argument lists are a contract with scripts that reject what they do not know: names, order
  * and number are MHA's.
@@ -22,8 +23,23 @@ struct hook; /* one call, ready to run: owns copies of all it needs */
  * Returns owned. */
 struct hook *hook_ip_failover_status(const struct conf_server *master);
 struct hook *hook_shutdown_status(const struct conf_server *master);
+/* secondary_check_script: 0 = really down, 2 = a monitoring host is unreachable, 3 = it is reachable. */
+struct hook *hook_secondary_check(const struct conf_server *master);
+/* report_script, of a master that is not replaced by a new one. */
+struct hook *hook_report(const struct conf_server *master, const char *conf_path,
+        const char *subject, const char *body);
+
+/* Any call: `setting` is one of the program's own texts, the rest is copied.  Returns owned. */
+struct hook *hook_new(const char *setting, const char *prefix, const char *const *args);
 void hook_free(struct hook *h); /* NULL is fine */
 CLEANUP_FN(hook, struct hook *, hook_free)
+
+/* A fact for the script's environment: what is not in MHA's lists of arguments.  MHAD_*. */
+void hook_set_env(struct hook *h, const char *name, const char *value);
+
+/* mhad says so at its start, before there are workers.  `socket` (borrowed for ever) is the helper's;
+ * NULL: hooks run here. */
+void hook_use_helper(const char *socket);
 
 /* Whether a script setting has a command: "" switches an inherited one off. */
 bool hook_is_set(const char *prefix);
@@ -38,11 +54,18 @@ char *hook_text(const struct hook *h);
 
 /*
  * Run and wait, at most until the deadline.  Success is exit status 0.  ERR_REMOTE: another status
- * (code), a signal, or late; ERR_SYSTEM: it could not be started.  `ret_output` (may be NULL) gets
+ * (code), a signal, or late; ERR_SYSTEM: it could not be started.  The helper's: see hookd_call().  `ret_output` (may be NULL) gets
  * what it wrote, both streams, also when it failed.
  */
 bool hook_run(
         const struct hook *h, int64_t deadline, struct str *ret_output, struct err *e) MUST_USE;
+
+/*
+ * Run here and now, whatever hook_use_helper() said, and do not judge.  False only if it could not
+ * be started.  `cancel_fd` as in proc.h.
+ */
+bool hook_exec(const struct hook *h, int64_t deadline, int cancel_fd, struct proc_result *ret,
+        struct err *e) MUST_USE;
 
 /*
  * The same as a job: takes the hook; `done` is called once, on the loop, with what it wrote (empty

@@ -216,14 +216,17 @@ struct loop_timer *loop_timer_new(struct loop *l, int64_t at, loop_fn fn, void *
 
 void loop_timer_move(struct loop_timer *t, int64_t at)
 {
+	int64_t left;
+
 	t->at = at;
 	ev_timer_stop(t->l->ev, &t->w);
 	if (at == CLOCK_NEVER)
 		return;
 	/* libev counts from the begin of its turn, which may be long ago. */
 	ev_now_update(t->l->ev);
-	t->due = clock_in(clock_left(at));
-	ev_timer_set(&t->w, (double)clock_left(at) / 1000, 0);
+	left = clock_left(at);
+	t->due = clock_in(left);
+	ev_timer_set(&t->w, (double)left / 1000, 0);
 	ev_timer_start(t->l->ev, &t->w);
 }
 

@@ -50,5 +50,3 @@ void sd_reloading(struct sd *s);
 void sd_stopping(struct sd *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Start-up failed: the line that `systemctl status` shows beside the exit status. */
 void sd_failed(struct sd *s, const struct err *e);
-/* This start or stop takes longer than the unit allows: so much more, from now. */
-void sd_extend(struct sd *s, int64_t ms);

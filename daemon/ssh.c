@@ -10,6 +10,12 @@
 
 enum { KEEP_MAX = 64 * 1024, TAIL_MAX = 400 };
 
+void ssh_note_heard(_Atomic int64_t *heard)
+{
+	if (heard)
+		*heard = clock_ms();
+}
+
 /* A named key that only ssh(1) can use.  One that cannot be read is libssh2's to complain about. */
 static bool key_needs_cli(const char *path)
 {
@@ -158,7 +164,7 @@ static bool transfer(struct transfer *x, int64_t deadline, struct err *e)
 			return false;
 		if (ssh_chan_eof(x->c))
 			return true;
-		if (!x->c->s->ops->wait(x->c->s, x->c, deadline, e))
+		if (!x->c->s->ops->wait(x->c->s, x->c, -1, deadline, e))
 			return false;
 	}
 }
@@ -277,7 +283,12 @@ bool ssh_chan_eof(struct ssh_chan *c)
 
 bool ssh_wait(struct ssh *s, int64_t deadline, struct err *e)
 {
-	return s->ops->wait(s, NULL, deadline, e) || err_at(e, s->name);
+	return s->ops->wait(s, NULL, -1, deadline, e) || err_at(e, s->name);
+}
+
+bool ssh_wait_fd(struct ssh *s, int fd, int64_t until, struct err *e)
+{
+	return s->ops->wait(s, NULL, fd, until, e) || err_at(e, s->name);
 }
 
 bool ssh_chan_finish(struct ssh_chan *c, int64_t deadline, int *ret_status, struct err *e)

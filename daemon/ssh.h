@@ -20,9 +20,10 @@
  * Keys for login: the `key` alone (an agent may hold it if it is locked), else all of the agent and
  * ~/.ssh/id_ed25519, id_ecdsa, id_rsa.  Passwords and passphrases are never asked for.
  *
- * Errors: ERR_UNREACHABLE (no connection, no banner, no login in time: nothing ran), ERR_REFUSED (no key
- * was accepted; host key unknown or changed: the text says which file and the hint what to type; no
- * more channels), ERR_LOST (deadline or cut in the middle), ERR_CONFIG (a key file or an option that cannot be
+ * Errors: ERR_UNREACHABLE (no connection, no banner, no login in time: nothing ran; the code is that of
+ * connect(), or ETIME: the port accepts and no answer came in time), ERR_REFUSED (code EACCES: no key was
+ * accepted; EKEYREJECTED: the host key has changed or is revoked, ENOKEY: it is unknown; the text says which
+ * file and the hint what to type; code 0: no more channels), ERR_LOST (deadline or cut in the middle), ERR_CONFIG (a key file or an option that cannot be
  * used), ERR_REMOTE from ssh_exec_ok() and, with code EPIPE, from ssh_chan_write().
  *
  * After ERR_LOST a session may be broken: all further calls fail at once; close it.
@@ -54,6 +55,10 @@ struct ssh_target {          /* all borrowed for the call of ssh_open() */
 	enum ssh_host_keys host_keys;
 	const char *known_hosts; /* file; NULL: ~/.ssh/known_hosts */
 	enum ssh_transport transport;
+	int cancel_fd; /* ssh_open() gives up when it is readable; 0: none */
+	/* Set to the present instant whenever the host has shown a sign of life, also when opening fails,
+	 * as long as the session lives; NULL: not wanted. */
+	_Atomic int64_t *heard;
 };
 
 /* Connect, check the host key, log in.  Returns owned. */
@@ -99,6 +104,9 @@ bool ssh_chan_eof(
         struct ssh_chan *c); /* both output streams have ended and are read to their end */
 bool ssh_wait(
         struct ssh *s, int64_t deadline, struct err *e) MUST_USE; /* ERR_LOST at the deadline */
+
+/* For those who do other things too: true also when `fd` is readable, or at the instant `until`. */
+bool ssh_wait_fd(struct ssh *s, int fd, int64_t until, struct err *e) MUST_USE;
 
 /* Ends its input, throws away unread output, waits for the exit status; frees c in any case. */
 bool ssh_chan_finish(struct ssh_chan *c, int64_t deadline, int *ret_status, struct err *e) MUST_USE;

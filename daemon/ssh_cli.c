@@ -188,7 +188,11 @@ static bool master_words(const struct ssh_target *t, const char *dest, const cha
 	add_opt(w, "KbdInteractiveAuthentication=no");
 	add_opt(w, "StrictHostKeyChecking=%s",
 	        t->host_keys == SSH_HOST_KEYS_STRICT ? "yes" : "accept-new");
-	add_opt(w, "ConnectTimeout=%lld", left == CLOCK_NEVER ? 60LL : (long long)left / 1000 + 1);
+	/* It gives up before we do, and says at what. */
+	add_opt(w, "ConnectTimeout=%lld",
+	        left == CLOCK_NEVER ? 60LL
+	        : left < 2000       ? 1LL
+	                            : ((long long)left - 500) / 1000);
 	add_opt(w, "ControlPersist=no");
 	add_opt(w, "ClearAllForwardings=yes");
 	add_opt(w, "PermitLocalCommand=no");
@@ -253,7 +257,7 @@ static bool host_key_error(const struct ssh_target *t, const char *log, struct e
 	char type[32] = "";
 
 	if (strstr(log, "REMOTE HOST IDENTIFICATION HAS CHANGED") || offending) {
-		err_set(e, ERR_REFUSED, 0,
+		err_set(e, ERR_REFUSED, EKEYREJECTED,
 		        "host key of %s has CHANGED; somebody may sit in the middle%s%.*s", name,
 		        offending ? ": " : "", offending ? (int)strcspn(offending, "\n") : 0,
 		        offending ? offending : "");
@@ -264,10 +268,26 @@ static bool host_key_error(const struct ssh_target *t, const char *log, struct e
 		sscanf(kind, "No %31s host key is known", type);
 	for (char *p = type; *p; p++)
 		*p = (char)tolower((unsigned char)*p);
-	err_set(e, ERR_REFUSED, 0, "host key of %s%s%s%s is not in %s", name, *type ? " (" : "",
-	        type, *type ? ")" : "", file);
+	err_set(e, ERR_REFUSED, ENOKEY, "host key of %s%s%s%s is not in %s", name,
+	        *type ? " (" : "", type, *type ? ")" : "", file);
 	ssh_known_hint_unknown(t, type, "", e);
 	return false;
+}
+
+/* What its words for a failed connection mean. */
+static int connect_error(const char *log)
+{
+	static const int errors[] = { ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH };
+
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+		char text[128];
+
+		if (strstr(log, strerror_r(errors[i], text, sizeof(text))))
+			return errors[i];
+	}
+	if (strstr(log, "banner exchange") || strstr(log, "kex_exchange"))
+		return strstr(log, "timed out") ? ETIME : ECONNRESET;
+	return strstr(log, "timed out") ? ETIMEDOUT : 0;
 }
 
 /* ssh(1) has one exit status for all that fails: its words must do. */
@@ -289,11 +309,18 @@ static bool explain(const struct ssh_target *t, const char *log, struct err *e)
 			return err_set(e, ERR_CONFIG, 0, "ssh: %s", log);
 	if (denied && t->key && ssh_key_read(t->key, &k) && k.encrypted)
 		return ssh_err_locked(t, t->key, e);
-	err_set(e, denied ? ERR_REFUSED : ERR_UNREACHABLE, 0, "ssh: %s",
-	        *log ? log : "no connection");
+	err_set(e, denied ? ERR_REFUSED : ERR_UNREACHABLE, denied ? EACCES : connect_error(log),
+	        "ssh: %s", *log ? log : "no connection");
 	if (denied)
 		ssh_hint_key_refused(t, pub, e);
 	return false;
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return fd > 0 && poll(&p, 1, 0) > 0;
 }
 
 static bool wait_for_socket(
@@ -301,19 +328,27 @@ static bool wait_for_socket(
 {
 	AUTO(free) char *log = xasprintf("%s/log", s->dir), *text = NULL;
 	int64_t began = clock_ms();
+	struct err why = { 0 };
 	int status, signal;
 
 	while (access(s->socket, F_OK)) {
 		if (proc_reap(&s->master, clock_sooner(deadline, clock_in(LOOK_MS)), &status,
 		            &signal)) {
 			text = read_log(log);
-			return explain(t, text ? text : "", e);
+			explain(t, text ? text : "", &why);
+			if (why.kind == ERR_REFUSED || why.code == ECONNREFUSED ||
+			        why.code == ECONNRESET || why.code == ETIME)
+				ssh_note_heard(t->heard);
+			if (e)
+				*e = why;
+			return false;
 		}
-		if (!clock_left(deadline))
+		if (!clock_left(deadline) || is_readable(t->cancel_fd))
 			return err_set(e, ERR_UNREACHABLE, ETIMEDOUT,
 			        "ssh to %s port %u: no login within %lld ms", t->address, t->port,
 			        (long long)(clock_ms() - began));
 	}
+	ssh_note_heard(t->heard);
 	return true;
 }
 
@@ -352,7 +387,7 @@ struct ssh *ssh_cli_open(
 {
 	struct session *s = xzalloc(sizeof(*s));
 
-	s->base = (struct ssh){ &ops, xstrdup(t->name) };
+	s->base = (struct ssh){ &ops, xstrdup(t->name), t->heard };
 	s->master = (struct proc_child){ .exit_fd = -1, .in = -1, .out = -1, .err = -1 };
 	if (t->host_keys == SSH_HOST_KEYS_ACCEPT_NEW) {
 		AUTO(free) char *file = ssh_known_file(t);
@@ -431,6 +466,8 @@ static ssize_t chan_read(
 		return 0;
 	if (n < 0)
 		err_sys(e, "read from ssh");
+	if (n > 0)
+		ssh_note_heard(base->s->heard);
 	if (!n)
 		close_fd(fd);
 	return n;
@@ -472,7 +509,8 @@ static void add_poll(struct pollfd **p, int fd, short events)
 		*(*p)++ = (struct pollfd){ .fd = fd, .events = events };
 }
 
-static bool wait_any(struct ssh *base, struct ssh_chan *only, int64_t deadline, struct err *e)
+static bool wait_any(
+        struct ssh *base, struct ssh_chan *only, int fd, int64_t deadline, struct err *e)
 {
 	struct session *s = (struct session *)base;
 	int64_t began = clock_ms();
@@ -483,7 +521,8 @@ static bool wait_any(struct ssh *base, struct ssh_chan *only, int64_t deadline, 
 
 	for (struct chan *c = s->chans; c; c = c->next)
 		n += 3;
-	fds = end = xmalloc(n * sizeof(*fds));
+	fds = end = xmalloc((n + 1) * sizeof(*fds));
+	add_poll(&end, fd, POLLIN);
 	for (struct chan *c = s->chans; c; c = c->next) {
 		if (only && only != &c->base)
 			continue;
@@ -494,8 +533,9 @@ static bool wait_any(struct ssh *base, struct ssh_chan *only, int64_t deadline, 
 	do {
 		rc = end == fds ? 1 : poll(fds, (nfds_t)(end - fds), clock_left_poll(deadline));
 	} while (rc <= 0 && clock_left(deadline));
-	return rc > 0 || err_set(e, ERR_LOST, ETIMEDOUT, "wait: no answer within %lld ms",
-	                         (long long)(clock_ms() - began));
+	return rc > 0 || fd >= 0 ||
+	       err_set(e, ERR_LOST, ETIMEDOUT, "wait: no answer within %lld ms",
+	               (long long)(clock_ms() - began));
 }
 
 static void chan_free(struct ssh_chan *base)

@@ -308,12 +308,12 @@ bool ssh_known_accept(
 	switch (k.verdict) {
 	case SSH_KEY_KNOWN: return true;
 	case SSH_KEY_UNKNOWN:
-		err_set(e, ERR_REFUSED, 0, "host key of %s (%s %s) is not in %s", name, type,
+		err_set(e, ERR_REFUSED, ENOKEY, "host key of %s (%s %s) is not in %s", name, type,
 		        print.p, file);
 		ssh_known_hint_unknown(t, type, print.p, e);
 		return false;
 	case SSH_KEY_CHANGED:
-		err_set(e, ERR_REFUSED, 0,
+		err_set(e, ERR_REFUSED, EKEYREJECTED,
 		        "host key of %s has CHANGED: it shows %s %s, %s has another; somebody may "
 		        "sit in the middle",
 		        name, type, print.p, k.where);
@@ -321,6 +321,6 @@ bool ssh_known_accept(
 		return false;
 	case SSH_KEY_REVOKED: break;
 	}
-	return err_set(e, ERR_REFUSED, 0, "host key of %s (%s %s) is revoked by %s", name, type,
-	        print.p, k.where);
+	return err_set(e, ERR_REFUSED, EKEYREJECTED, "host key of %s (%s %s) is revoked by %s",
+	        name, type, print.p, k.where);
 }

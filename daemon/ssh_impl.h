@@ -16,18 +16,22 @@ struct ssh_ops {
 	ssize_t (*write)(struct ssh_chan *c, const void *buf, size_t n, struct err *e);
 	bool (*send_eof)(struct ssh_chan *c, struct err *e);
 	bool (*eof)(struct ssh_chan *c);
-	bool (*wait)(struct ssh *s, struct ssh_chan *only, int64_t deadline,
-	        struct err *e); /* NULL: any */
+	/* `only` NULL: any channel.  With an `fd` (else -1) the deadline is no error. */
+	bool (*wait)(struct ssh *s, struct ssh_chan *only, int fd, int64_t deadline, struct err *e);
 	bool (*finish)(struct ssh_chan *c, int64_t deadline, int *ret_status, struct err *e);
 	void (*chan_free)(struct ssh_chan *c);
 };
 struct ssh {
 	const struct ssh_ops *ops;
 	char *name;
+	_Atomic int64_t *heard;
 };
 struct ssh_chan {
 	struct ssh *s;
 };
+
+/* The host has shown a sign of life. */
+void ssh_note_heard(_Atomic int64_t *heard);
 
 /* The libssh2 transport.  *ret_other_may_help: it failed where ssh(1) need not (RSA keys, algorithms). */
 struct ssh *ssh_lib2_open(

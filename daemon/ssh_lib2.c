@@ -53,6 +53,7 @@ struct session {
 	struct str out;
 	size_t out_sent;
 	bool broken;
+	int cancel_fd; /* while it is opened; 0: none */
 	struct chan *chans;
 	VEC(LIBSSH2_CHANNEL *) dying; /* closed by us, not yet by the peer */
 };
@@ -100,6 +101,16 @@ static ssize_t send_to_agent(int fd, const void *buf, size_t n)
 	return rc < 0 ? -errno : rc;
 }
 
+static LIBSSH2_RECV_FUNC(on_recv)
+{
+	struct session *s = *abstract;
+	ssize_t n = recv(socket, buffer, length, flags);
+
+	if (n > 0 && socket == s->fd)
+		ssh_note_heard(s->base.heard);
+	return n < 0 ? -errno : n;
+}
+
 static LIBSSH2_SEND_FUNC(on_send)
 {
 	struct session *s = *abstract;
@@ -114,26 +125,35 @@ static LIBSSH2_SEND_FUNC(on_send)
 /*
  * poll() that first sends what acknowledgement is owed: sshd holds its next small packet back until then, and the
  * kernel would delay it by 40 ms.  The kernel forgets the option soon, so it is set each time.
+ *
+ * A second descriptor, if it is more than 0, ends the waiting too: *ret_other.
  */
-static int poll_quick(struct pollfd *p, int ms)
+static int poll_quick(struct pollfd *p, int other, int ms, bool *ret_other)
 {
-	int one = 1;
+	struct pollfd both[2] = { *p, { other, POLLIN, 0 } };
+	int one = 1, rc;
 
 	setsockopt(p->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
-	return poll(p, 1, ms);
+	rc = poll(both, other > 0 ? 2 : 1, ms);
+	p->revents = rc > 0 ? both[0].revents : 0;
+	*ret_other = rc > 0 && other > 0 && both[1].revents;
+	return rc;
 }
 
 /* Wait for the socket: what is kept goes out, something may have come in. */
 static bool wait_io(struct session *s, int64_t deadline)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+	bool canceled;
 	int rc;
 
 	if (!flush(s))
 		return false;
 	if (s->out.len)
 		p.events |= POLLOUT;
-	rc = poll_quick(&p, clock_left_poll(deadline));
+	rc = poll_quick(&p, s->cancel_fd, clock_left_poll(deadline), &canceled);
+	if (canceled)
+		return false;
 	return rc > 0 || (rc < 0 && errno == EINTR) || clock_left(deadline);
 }
 
@@ -173,21 +193,23 @@ static bool lost(struct session *s, int rc, const char *doing, int64_t began, st
 
 /* ---- connecting ---- */
 
-static bool connect_in_time(int fd, const struct addrinfo *ai, int64_t deadline)
+static bool connect_in_time(
+        int fd, const struct addrinfo *ai, const struct ssh_target *t, int64_t deadline)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	socklen_t len = sizeof(errno);
 	int error = 0, rc;
+	bool canceled;
 
 	if (!connect(fd, ai->ai_addr, ai->ai_addrlen))
 		return true;
 	if (errno != EINPROGRESS)
 		return false;
 	do {
-		rc = poll_quick(&p, clock_left_poll(deadline));
+		rc = poll_quick(&p, t->cancel_fd, clock_left_poll(deadline), &canceled);
 	} while (rc < 0 && errno == EINTR);
-	if (rc <= 0) {
-		errno = ETIMEDOUT;
+	if (rc <= 0 || canceled) {
+		errno = canceled ? ECANCELED : ETIMEDOUT;
 		return false;
 	}
 	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
@@ -227,16 +249,19 @@ static int tcp_connect(const struct ssh_target *t, int64_t deadline, struct err 
 		return -1;
 	}
 	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || !connect_in_time(fd, ai, deadline)) {
+	if (fd < 0 || !connect_in_time(fd, ai, t, deadline)) {
 		char why[128];
 		int code = errno;
 
+		if (code == ECONNREFUSED || code == ECONNRESET)
+			ssh_note_heard(t->heard);
 		err_set(e, ERR_UNREACHABLE, code, "connect to %s port %u: %s", t->address, t->port,
 		        strerror_r(code, why, sizeof(why)));
 		if (fd >= 0)
 			close(fd);
 		fd = -1;
 	} else {
+		ssh_note_heard(t->heard);
 		set_keepalive(fd);
 	}
 	freeaddrinfo(ai);
@@ -294,7 +319,7 @@ static bool handshake(struct session *s, const struct ssh_target *t, int64_t dea
 	if (!rc)
 		return true;
 	if (rc == LIBSSH2_ERROR_EAGAIN)
-		return err_set(e, ERR_UNREACHABLE, ETIMEDOUT,
+		return err_set(e, ERR_UNREACHABLE, ETIME,
 		        "port %u of %s accepts, but no SSH server answers within %lld ms", t->port,
 		        t->address, (long long)(clock_ms() - began));
 	*ret_other = rc == LIBSSH2_ERROR_KEX_FAILURE || rc == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE ||
@@ -331,8 +356,10 @@ enum outcome { IN, NOT_IN, FAILED };
 
 static enum outcome login_cut(struct login *l, int rc, struct err *e)
 {
-	err_set(e, rc == LIBSSH2_ERROR_EAGAIN ? ERR_UNREACHABLE : ERR_REFUSED, 0, "login as %s: %s",
-	        l->t->user, rc == LIBSSH2_ERROR_EAGAIN ? "no answer in time" : lib_text(l->s));
+	bool late = rc == LIBSSH2_ERROR_EAGAIN;
+
+	err_set(e, late ? ERR_UNREACHABLE : ERR_REFUSED, late ? ETIME : EACCES, "login as %s: %s",
+	        l->t->user, late ? "no answer in time" : lib_text(l->s));
 	return FAILED;
 }
 
@@ -470,7 +497,7 @@ static bool explain_refusal(struct login *l, struct err *e)
 	if (l->locked.len && !l->tried.len)
 		return ssh_err_locked(l->t, l->locked.p, e);
 	if (!l->tried.len && l->skipped) {
-		err_set(e, ERR_REFUSED, 0,
+		err_set(e, ERR_REFUSED, EACCES,
 		        "login as %s: only RSA or hardware keys, which this libssh2 cannot use",
 		        l->t->user);
 		return err_hint(e, "use an ed25519 key, or let ssh(1) be chosen");
@@ -483,8 +510,8 @@ static bool explain_refusal(struct login *l, struct err *e)
 		        "%s",
 		        l->t->user, l->t->name);
 	}
-	err_set(e, ERR_REFUSED, 0, "login as %s: no key was accepted (tried %s%s%s)", l->t->user,
-	        l->tried.p, l->locked.len ? "; locked: " : "", l->locked.p);
+	err_set(e, ERR_REFUSED, EACCES, "login as %s: no key was accepted (tried %s%s%s)",
+	        l->t->user, l->tried.p, l->locked.len ? "; locked: " : "", l->locked.p);
 	ssh_hint_key_refused(l->t, l->first_pub.len ? l->first_pub.p : "the public key", e);
 	return false;
 }
@@ -553,16 +580,20 @@ struct ssh *ssh_lib2_open(
 
 	pthread_once(&once, init_library);
 	*ret_other_may_help = false;
-	s->base = (struct ssh){ &ops, xstrdup(t->name) };
+	s->base = (struct ssh){ &ops, xstrdup(t->name), t->heard };
+	s->cancel_fd = t->cancel_fd;
 	str_init(&s->out);
 	s->fd = tcp_connect(t, deadline, e);
 	if (s->fd >= 0) {
 		s->lib = libssh2_session_init_ex(NULL, NULL, NULL, s);
 		libssh2_session_set_blocking(s->lib, 0);
 		libssh2_session_callback_set(s->lib, LIBSSH2_CALLBACK_SEND, (void *)on_send);
+		libssh2_session_callback_set(s->lib, LIBSSH2_CALLBACK_RECV, (void *)on_recv);
 		if (handshake(s, t, deadline, ret_other_may_help, e) && check_host_key(s, t, e) &&
-		        log_in(s, t, deadline, ret_other_may_help, e))
+		        log_in(s, t, deadline, ret_other_may_help, e)) {
+			s->cancel_fd = 0;
 			return &s->base;
+		}
 	}
 	close_session(&s->base);
 	return NULL;
@@ -766,11 +797,12 @@ static bool look_at_channels(
 	return false;
 }
 
-static bool wait_any(struct ssh *base, struct ssh_chan *only, int64_t deadline, struct err *e)
+static bool wait_any(
+        struct ssh *base, struct ssh_chan *only, int fd, int64_t deadline, struct err *e)
 {
 	struct session *s = (struct session *)base;
 	int64_t began = clock_ms();
-	bool held_up = false;
+	bool held_up = false, other = false;
 
 	while (!held_up) {
 		struct pollfd p = { .fd = s->fd, .events = POLLIN };
@@ -784,10 +816,11 @@ static bool wait_any(struct ssh *base, struct ssh_chan *only, int64_t deadline, 
 			p.events |= POLLOUT;
 		if (held_up)
 			until = clock_sooner(deadline, clock_in(HELD_UP_MS));
-		if (poll_quick(&p, clock_left_poll(until)) > 0 && p.revents & ~POLLOUT)
+		if (poll_quick(&p, fd, clock_left_poll(until), &other) > 0 &&
+		        (other || p.revents & ~POLLOUT))
 			return true;
 		if (!clock_left(deadline))
-			return lost(s, LIBSSH2_ERROR_EAGAIN, "wait", began, e);
+			return fd >= 0 || lost(s, LIBSSH2_ERROR_EAGAIN, "wait", began, e);
 	}
 	return true;
 }
@@ -826,7 +859,7 @@ static bool wait_end(struct chan *c, int64_t deadline, struct err *e)
 
 	c->eof_wanted = true;
 	while (!(rc = discard(c, e)))
-		if (!wait_any(&s->base, &c->base, deadline, e))
+		if (!wait_any(&s->base, &c->base, -1, deadline, e))
 			return false;
 	if (rc < 0)
 		return false;

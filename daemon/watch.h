@@ -7,11 +7,12 @@
  * schedule of all of them; it turns what they say into facts (verdict.h), judges, and answers.  It
  * never judges by itself: whatever decides stands in verdict.c or is a gate.
  *
- * One table in watch.c lists which state may follow which on what event; nothing else assigns the
- * state, and a pair that is not listed is a bug that is logged.
+ * One table in watch_state.c lists which state may follow which on what event; nothing else assigns
+ * the state, and a pair that is not listed is a bug that is logged.
  */
 #pragma once
 #include <jansson.h>
+#include <sys/types.h>
 #include "conf.h"
 #include "evidence.h"
 
@@ -19,6 +20,7 @@ struct job_pool;
 struct link_room;
 struct loop;
 struct watch;
+struct watch_self;
 
 #define WATCH_STATES(X)                                                                            \
 	X(STARTING, "starting", "the servers are looked at for the first time")                    \
@@ -37,7 +39,33 @@ enum watch_state {
 #define WATCH_STATE_ENUM(sym, ...) WATCH_##sym,
 	WATCH_STATES(WATCH_STATE_ENUM)
 #undef WATCH_STATE_ENUM
+	        WATCH_STATE_COUNT
 };
+
+/* What moves it.  X(symbol, name). */
+#define WATCH_EVENTS(X)                                                                            \
+	X(UNCLEAR, "unclear")     /* no master can be told */                                      \
+	X(TAKEN, "taken")         /* the lock is somebody else's */                                \
+	X(ANSWERS, "answers")     /* the master speaks, whatever it says */                        \
+	X(DOUBT, "doubt")         /* it does not, and the verdict is not (or no longer) dead */    \
+	X(ILL, "ill")             /* the verdict is manager_ill */                                 \
+	X(DEADLY, "deadly")       /* the verdict demands a failover */                             \
+	X(CONFIRMED, "confirmed") /* ... and still does after one more look */                     \
+	X(FORBIDDEN, "forbidden") /* a gate blocks */                                              \
+	X(ALLOWED, "allowed")     /* none does any more */                                         \
+	X(BEGUN, "begun")         /* a failover begins */                                          \
+	X(ENDED, "ended")         /* it has ended, well or not: all is looked at anew */           \
+	X(HELD, "held")           /* a person has paused it */                                     \
+	X(STOP, "stop")
+enum watch_event {
+#define WATCH_EVENT_ENUM(sym, ...) WATCH_EV_##sym,
+	WATCH_EVENTS(WATCH_EVENT_ENUM)
+#undef WATCH_EVENT_ENUM
+	        WATCH_EVENT_COUNT
+};
+
+/* The table.  False: this event must not come in this state. */
+bool watch_next(enum watch_state from, enum watch_event ev, enum watch_state *ret);
 
 /* What may forbid a failover.  X(symbol, name). */
 #define WATCH_GATES(X)                                                                             \
@@ -62,43 +90,41 @@ struct watch_gate_view {
 	char hint[160]; /* what to type; may be empty */
 };
 
-/* The process's own health, kept by the fleet; shared by all its watches. */
-struct self_view {
-	bool tilt;
-	int64_t since, until; /* instants; it may be lifted sooner by fresh evidence */
-	char why[80];
-};
-
 /* What a watch needs of its surroundings; all of it outlives the watch. */
 struct watch_env {
 	struct loop *loop;
 	struct job_pool *jobs;
 	struct link_room *links;
-	const struct self_view *self;
-	const char *state_dir; /* /var/lib/mhad; NULL: nothing is remembered */
+	struct watch_self *self; /* this host's own health, shared by all watches */
+	const char *state_dir;   /* /var/lib/mhad; NULL: nothing is remembered */
 
-	/* Told on the loop; any may be NULL. */
+	/* Told on the loop, never from inside of a function of this header that the owner calls; any
+	 * may be NULL.  watch_free() of the watch at hand is allowed only one turn later. */
 	void *arg;
 	void (*changed)(void *arg, struct watch *w); /* state, verdict or gate */
-	void (*silent)(
-	        void *arg, struct watch *w, bool silent); /* the master fell silent, or speaks */
-	void (*dead)(void *arg,
-	        struct watch *w); /* state DEAD was reached, all gates but ENGINE are open or not */
-	void (*failed)(void *arg, struct watch *w,
-	        const struct err *e); /* it cannot be watched: locked, no master */
+	/* The master fell silent (it was fine before; a refusal is no silence), or speaks again. */
+	void (*silent)(void *arg, struct watch *w, bool silent);
+	/* State DEAD was reached and the topology was read again: watch_blocked() says the rest. */
+	void (*dead)(void *arg, struct watch *w);
+	/* It cannot be watched now: ERR_PRECOND, the lock is somebody else's; ERR_CONFIG, no
+	 * master.  Tried again and again; told once per series. */
+	void (*failed)(void *arg, struct watch *w, const struct err *e);
 };
 
 struct watch_opts {
-	bool no_lock; /* take no advisory lock (masterha_master_monitor takes it as MHA does) */
+	bool no_lock; /* take no advisory lock */
 	bool ignore_fail_on_start;
 	bool ignore_last_failover;
 	int64_t failover_interval; /* ms; -1: the setting's */
 	uint32_t spread_ms; /* first look is so much later, so that clusters do not tick together */
-	bool status_file;   /* keep MHA's <app>.master_status.health */
-	pid_t status_pid;   /* the pid in it */
+	const struct conf_server *master; /* told already by who made the watch; NULL: find out */
+	/* Keep MHA's <app>.master_status.health, with this pid; 0: not now, see
+	 * watch_set_status_pid(). */
+	pid_t status_pid;
 };
 
-/* Borrows `conf` and `env` until watch_free(). */
+/* Borrows `conf` and `env` until watch_free(), and `conf` also as long as jobs may hold it that were
+ * given up on by then (until their time is over). */
 struct watch *watch_new(
         const struct watch_env *env, const struct conf *conf, const struct watch_opts *o);
 void watch_free(struct watch *w); /* NULL is fine; replication is left alone */
@@ -110,17 +136,24 @@ const struct verdict *watch_verdict(const struct watch *w);
 const struct evidence *watch_evidence(const struct watch *w);
 const struct conf_server *watch_master(const struct watch *w); /* NULL: not known */
 bool watch_is_silent(const struct watch *w);
+/* Whether SSH to the master's host works now. */
+bool watch_ssh_works(const struct watch *w);
 /* The first gate that blocks; GATE_COUNT: a failover would start now. */
 enum watch_gate watch_blocked(const struct watch *w);
-const struct watch_gate_view *watch_gate(const struct watch *w, enum watch_gate g);
+void watch_gate(const struct watch *w, enum watch_gate g, struct watch_gate_view *ret);
 
-/* Orders of a person.  until: instant, CLOCK_NEVER = until resumed. */
-void watch_pause(struct watch *w, int64_t until, const char *reason, const char *by);
-void watch_resume(struct watch *w, const char *by);
-/* Anti-flap is lifted: `mhactl ack`. */
-bool watch_ack(struct watch *w, const char *reason, const char *by, struct err *e);
-/* Look at everything now (after a reload, a tilt, by order). */
+/* Orders of a person.  for_ms: CLOCK_NEVER = until resumed. */
+void watch_pause(struct watch *w, int64_t for_ms, const char *reason, const char *by);
+bool watch_resume(struct watch *w, const char *by); /* false: it was not paused */
+bool watch_is_paused(const struct watch *w);
+/* Anti-flap is lifted: `mhactl ack`.  Blocks for a few file operations. */
+bool watch_ack(
+        struct watch *w, const char *reason, const char *by, bool *ret_lifted, struct err *e);
+/* Look at everything now (after a reload, by order). */
 void watch_look(struct watch *w);
+/* This process stood still: looks under way are thrown away, their lateness is ours. */
+void watch_void(struct watch *w);
+/* 0: no status file from now on. */
 void watch_set_status_pid(struct watch *w, pid_t pid);
 
 /* For the control socket: the objects of "status" and "why".  New references. */
@@ -128,4 +161,5 @@ json_t *watch_status_json(const struct watch *w);
 json_t *watch_why_json(const struct watch *w, bool with_ring);
 
 const char *watch_state_name(enum watch_state s);
+const char *watch_event_name(enum watch_event ev);
 const char *watch_gate_name(enum watch_gate g);

@@ -250,6 +250,8 @@ static bool choose(struct apply *a, struct err *e)
 
 	if (!relay && !str_is(wish, "auto") && !str_is(wish, "sql"))
 		return err_set(e, ERR_CONFIG, 0, "--applier=%s: auto, relay or sql", wish);
+	if (!apply_sql_left_traces(a, e))
+		return false;
 	if (!str_is(wish, "sql")) {
 		if (!local)
 			err_set(&why, ERR_PRECOND, 0, "%s is not on this host", a->target.name);

@@ -21,6 +21,7 @@
 
 enum { ATTEMPTS = 20, MARK_SIZE = 2048, PROGRESS_MS = 1000 };
 #define MARK       "mark"
+#define BLIND      "blind" /* in the state: where it began */
 #define MISSING    "missing"
 #define PACKET_MAX "1073741824"
 #define LONGEST    ((size_t)1073741824 - 1024)
@@ -318,15 +319,34 @@ static bool open_mark(struct session *s, struct err *e)
 	return s->mark_fd >= 0 || err_sys(e, "open %s/" MARK, s->a->state.dir);
 }
 
+/*
+ * An apply that leaves no trace on the server has ended, in one way or the other: here it is known
+ * how far it came.
+ */
+static bool note_end(struct session *s, struct err *e)
+{
+	if (target_is_mariadb(s->t) && s->a->facts.mariadb)
+		return true;
+	return open_mark(s, e) && write_mark(s, s->pos, "-", e) &&
+	       apply_state_set(&s->a->state, BLIND, "", e);
+}
+
 static bool run_missing(struct apply *a, int fd, struct err *e)
 {
-	struct session s = {
-		.a = a, .t = &a->target, .mark_fd = -1, .next_progress = clock_in(PROGRESS_MS)
-	};
+	struct session s = { .a = a,
+		.t = &a->target,
+		.mark_fd = -1,
+		.pos = a->st.exec_pos,
+		.next_progress = clock_in(PROGRESS_MS) };
+	struct err why = { .kind = ERR_NONE };
 	bool ok;
 
 	snprintf(s.file, sizeof(s.file), "%s", a->st.exec_file);
-	ok = (!marks(a) || open_mark(&s, e)) && run_file(&s, fd, e);
+	ok = (!marks(a) || open_mark(&s, &why)) && run_file(&s, fd, &why);
+	if (is_blind(a) && (ok || !target_is_gone(&why)))
+		ok = note_end(&s, ok ? &why : NULL) && ok;
+	if (!ok && e)
+		*e = why;
 	if (s.mark_fd >= 0)
 		close(s.mark_fd);
 	binlog_sql_free(s.sql);
@@ -363,9 +383,19 @@ static bool has_filters(struct apply *a, struct err *e)
 	return false;
 }
 
+bool apply_sql_left_traces(struct apply *a, struct err *e)
+{
+	AUTO(free) char *blind = apply_state_get(&a->state, BLIND);
+
+	if (!blind || !blind[0])
+		return true;
+	err_set(e, ERR_PRECOND, 0,
+	        "an apply without binlog was cut off at %s: what it has done is not known", blind);
+	return err_hint(e, "compare the data, then remove %s", a->state.dir);
+}
+
 bool apply_sql_can(struct apply *a, struct err *e)
 {
-	AUTO(free) char *blind = apply_state_get(&a->state, "blind");
 	unsigned version = dialect_version_number(db_server_version(a->target.db));
 
 	if (has_filters(a, e))
@@ -378,12 +408,8 @@ bool apply_sql_can(struct apply *a, struct err *e)
 		return err_set(e, ERR_PRECOND, 0,
 		        "%s has other channels: while they run, gtid_slave_pos cannot be set",
 		        a->target.name);
-	if (blind && is_blind(a)) {
-		err_set(e, ERR_PRECOND, 0,
-		        "an apply without binlog was cut off at %s: what it has done is not known",
-		        blind);
-		return err_hint(e, "compare the data, then remove %s", a->state.dir);
-	}
+	if (a->by_gtid && a->args->disable_log_bin && !target_is_mariadb(&a->target))
+		fprintf(a->io->out, "  Into its binlog go empty transactions, for their GTIDs.\n");
 	return true;
 }
 
@@ -427,7 +453,7 @@ static bool note_blind(struct apply *a, const struct join_missing *m, struct err
 	char first[700];
 
 	apply_name_first(m, first, sizeof(first));
-	return !is_blind(a) || apply_state_set(&a->state, "blind", first, e);
+	return !is_blind(a) || apply_state_set(&a->state, BLIND, first, e);
 }
 
 static bool attempt(struct apply *a, bool *ret_done, struct err *e)

@@ -11,6 +11,12 @@
 #pragma once
 #include "apply_impl.h"
 
+/*
+ * False with ERR_PRECOND: one before this was cut off where neither the server nor we can tell what
+ * it has done (no binlog, and no GTIDs).
+ */
+bool apply_sql_left_traces(struct apply *a, struct err *e) MUST_USE;
+
 bool apply_sql_can(struct apply *a, struct err *e) MUST_USE;
 
 /*

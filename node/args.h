@@ -20,7 +20,8 @@ enum { ARGS_PROBE = 1 << 8, ARGS_FENCE = 1 << 9, ARGS_RELEASE = 1 << 10, ARGS_VI
 #define ARGS_HOST (ARGS_PORT | ARGS_VIP)
 enum { ARGS_PURGE = 1 << 12, ARGS_SESSION = 1 << 13, ARGS_GATE = 1 << 14 };
 #define ARGS_FILTER (1 << 15)
-#define ARGS_OWN    (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER)
+#define ARGS_REACH  (1 << 16)
+#define ARGS_OWN    (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER | ARGS_REACH)
 #define ARGS_ALL    (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
 
 struct args { /* texts are borrowed from argv; NULL where not given */
@@ -69,6 +70,9 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	bool disable_purge;
 	int64_t splay;
 	const char *conf;
+	/* reach, with host, port, timeout */
+	bool mysql;
+	const char *from;
 };
 
 /* Defaults, then the options of `programs` in argv[1..argc).  ERR_CONFIG: what is wrong with which

@@ -20,7 +20,7 @@ static const unsigned char magic_plain[4] = { 0xfe, 'b', 'i', 'n' },
 /* Whether it can be read and begins as a binlog does. */
 static bool check_log_file(const char *path, struct err *e)
 {
-	AUTO_FD int fd = dir_open_file(path, e);
+	AUTO_FD int fd = dir_open_linked(path, e);
 	unsigned char magic[4];
 	ssize_t n;
 

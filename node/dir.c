@@ -81,7 +81,24 @@ int dir_open_file(const char *path, struct err *e)
 
 int dir_open_linked(const char *path, struct err *e)
 {
-	return open_regular(path, 0, e);
+	AUTO(free) char *folder = dir_of(path);
+	struct err why = { 0 };
+	struct stat st, own;
+	int fd = open_regular(path, O_NOFOLLOW, &why);
+
+	if (fd < 0 && why.code != ELOOP && e)
+		*e = why;
+	if (fd >= 0 || why.code != ELOOP)
+		return fd;
+	fd = open_regular(path, 0, e);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && stat(folder, &own) == 0 && st.st_uid == own.st_uid)
+		return fd;
+	err_set(e, ERR_SYSTEM, EPERM,
+	        "open %s: the link leads to a file that is not the folder's owner's", path);
+	close(fd);
+	return -1;
 }
 
 /* A file without a name where the file system can, else one that is removed at once. */

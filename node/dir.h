@@ -28,7 +28,10 @@ char *dir_last_log(const char *dir, const char *prefix, struct err *e) MUST_USE;
  */
 int dir_open_file(const char *path, struct err *e) MUST_USE;
 
-/* The same, also through a link that leads to a regular file. */
+/*
+ * The same, also through a link, if the file belongs to whom the link's folder belongs to: so root
+ * reads nothing for a server's user that this one could not.
+ */
 int dir_open_linked(const char *path, struct err *e) MUST_USE;
 
 /* Whether a file can be made and filled there: really tried, without leaving a name behind. */

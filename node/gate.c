@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "dir.h"
 #include "line.h"
+#include "reach.h"
 #include "str.h"
 #include "vec.h"
 
@@ -50,7 +51,7 @@ static const struct {
 	        "splay"
 	        " slave_user slave_pass slave_host slave_ip channel applier have previous_gtids"
 	        " keep_open handle_raw_binlog disable_log_bin start_pos target_rmlp server_id"
-	        " apply_timeout scp_user scp_port " },
+	        " apply_timeout scp_user scp_port timeout_ms from " },
 	{ RULE_NAME, " start_file binlog_prefix current_relay_log latest_mlf target_mlf device " },
 	{ RULE_PATH,
 	        " output_file index relay_dir relay_log_info datadir workdir write-test-dir socket"
@@ -337,6 +338,18 @@ static bool admit_default_port(
 	return admit_port(g, "port", DEFAULT_PORT, e);
 }
 
+/* Other hosts are what it is for, and no list of ours names them: just what a server says to
+ * everybody, and no other port scanner. */
+static bool admit_reach(const struct args *a, struct err *e)
+{
+	if (!a->mysql)
+		return err_set(e, ERR_REFUSED, 0, "without --mysql it is not allowed here");
+	if (a->host && !reach_is_host(a->host))
+		return err_set(e, ERR_REFUSED, 0, "--host is neither name nor address");
+	return !a->from || is_address(a->from) ||
+	       err_set(e, ERR_REFUSED, 0, "--from is not an address");
+}
+
 static bool admit_words(const struct gate *g, const struct args *a, struct err *e)
 {
 	for (int i = 0; i < a->word_count; i++)
@@ -355,6 +368,8 @@ bool gate_admits(const struct gate *g, const struct verb *v, const struct args *
 		ok = err_set(&why, ERR_REFUSED, 0, "%s", g->shut.text);
 	else if ((v->flags & VERB_LOCAL) || (g->verbs.len && !has(&g->verbs, v->name)))
 		ok = err_set(&why, ERR_REFUSED, 0, "it is not allowed here");
+	else if (v->program == ARGS_REACH)
+		ok = admit_reach(a, &why);
 	else
 		ok = args_each(v->program, a, admit_option, (void *)(uintptr_t)g, &why) &&
 		     admit_default_port(g, v, a, &why) && admit_words(g, a, &why);

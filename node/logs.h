@@ -44,5 +44,5 @@ bool logs_find(const struct logs *l, const char *name, size_t *ret) MUST_USE;
 /* ERR_PRECOND that names the first missing file behind `first`. */
 bool logs_have_no_gap(const struct logs *l, size_t first, struct err *e) MUST_USE;
 
-/* Open for reading: a regular file, also through a link.  -1 with ERR_SYSTEM. */
+/* As dir_open_linked(). */
 int logs_open(const struct logs *l, size_t i, struct err *e) MUST_USE;

@@ -26,6 +26,7 @@ struct out {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	struct portion *filling; /* the caller's: of the ring, not given yet; or NULL */
 	/* under the lock */
 	struct err failed;
 	bool ended;            /* nothing more will come */
@@ -190,6 +191,7 @@ static struct portion *free_portion(struct out *o, struct err *e)
 
 static void give(struct out *o)
 {
+	o->filling = NULL;
 	pthread_mutex_lock(&o->lock);
 	o->given++;
 	pthread_cond_signal(&o->changed);
@@ -201,15 +203,21 @@ bool out_write(struct out *o, const void *bytes, size_t n, struct err *e)
 	const uint8_t *from = bytes;
 
 	while (n) {
-		struct portion *p = free_portion(o, e);
+		struct portion *p = o->filling ? o->filling : free_portion(o, e);
+		size_t part;
 
 		if (!p)
 			return false;
-		p->n = n < PORTION ? n : PORTION;
-		memcpy(p->bytes, from, p->n);
-		from += p->n;
-		n -= p->n;
-		give(o);
+		if (!o->filling)
+			p->n = 0;
+		part = n < PORTION - p->n ? n : PORTION - p->n;
+		memcpy(p->bytes + p->n, from, part);
+		p->n += part;
+		from += part;
+		n -= part;
+		o->filling = p;
+		if (p->n == PORTION)
+			give(o);
 	}
 	return true;
 }
@@ -217,6 +225,8 @@ bool out_write(struct out *o, const void *bytes, size_t n, struct err *e)
 /* All that was given has been written, or has failed. */
 static bool end_thread(struct out *o, struct err *e)
 {
+	if (o->filling)
+		give(o);
 	pthread_mutex_lock(&o->lock);
 	o->ended = true;
 	pthread_cond_signal(&o->changed);

@@ -85,7 +85,7 @@ static bool go_on(void *ctx, struct err *e)
 static bool into_caller(
         const struct save_spec *spec, struct verb_io *io, struct save_report *ret, struct err *e)
 {
-	struct binlog_sink sink = { put_caller, io };
+	struct binlog_sink sink = { .put = put_caller, .ctx = io };
 
 	verb_write_begin(io);
 	return save_run(spec, &sink, ret, e);
@@ -100,7 +100,7 @@ static bool into_file(
         const struct save_spec *spec, const char *path, struct save_report *ret, struct err *e)
 {
 	struct out *o = out_open(path, e);
-	struct binlog_sink sink = { put_file, o };
+	struct binlog_sink sink = { .put = put_file, .ctx = o, .gathers = true };
 	bool ok;
 
 	if (!o)

@@ -42,7 +42,7 @@ struct request {
 	size_t in_taken;  /* read, and not granted again yet */
 	bool in_ended;
 	size_t out_window; /* we may send so much more */
-	bool canceled, finished;
+	bool canceled, answered, finished;
 
 	/* of its own thread alone */
 	struct str line;

@@ -236,6 +236,7 @@ static void *run_request(void *arg)
 		io_line(r);
 	add_result(&result, status, &e, r->value);
 	pthread_mutex_lock(&r->s->lock);
+	r->answered = true;
 	send_locked(r, FRAME_RESULT, result.p, result.len, false);
 	r->finished = true;
 	session_wake(r->s);
@@ -370,18 +371,25 @@ static bool read_request(struct request *r, const struct frame *f, struct err *e
 	       (!r->s->gate || gate_admits(r->s->gate, r->verb, &r->args, e));
 }
 
-static size_t count(const struct session *s)
+/* All, and those that have no result yet. */
+static size_t count(const struct session *s, size_t *ret_open)
 {
 	size_t n = 0;
 
-	for (const struct request *r = s->requests; r; r = r->next)
+	*ret_open = 0;
+	for (const struct request *r = s->requests; r; r = r->next) {
 		n++;
+		*ret_open += !r->answered;
+	}
 	return n;
 }
 
 static bool prepare(struct request *r, const struct frame *f, struct err *e)
 {
-	if (count(r->s) >= SESSION_REQUESTS) {
+	size_t open, all = count(r->s, &open);
+
+	/* Who has read a result may ask again at once, though its thread has not ended yet. */
+	if (open >= SESSION_REQUESTS || all >= 2 * SESSION_REQUESTS) {
 		err_set(e, ERR_REFUSED, EAGAIN, "%d requests are running already",
 		        SESSION_REQUESTS);
 		return false;

@@ -2,6 +2,7 @@
 """`make install` and `make uninstall` into a folder."""
 import os
 import pathlib
+import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -23,9 +24,16 @@ def test_install_and_uninstall(tmp_path):
     there = files(tmp_path)
     for name in ["usr/bin/mhactl", "usr/bin/mha-node", "usr/bin/masterha_check_repl", "usr/bin/save_binary_logs",
                  "usr/share/man/man5/mhad.conf.5", "usr/share/man/man1/mhactl.1", "etc/mhad/mhad.conf",
-                 "usr/lib/systemd/system/mha-node-purge.timer", "usr/share/mhad/scripts/init_vip.sh"]:
+                 "usr/lib/systemd/system/mha-node-purge.timer", "usr/share/mhad/scripts/init_vip.sh",
+                 "usr/sbin/mhad", "usr/share/man/man8/mhad.8", "usr/lib/systemd/system/mhad.service",
+                 "usr/lib/systemd/system/mhad.socket", "usr/lib/systemd/system/mhad@.service",
+                 "usr/lib/systemd/system/mhad-hook.socket", "usr/lib/systemd/system/mhad-hook@.service",
+                 "usr/lib/sysusers.d/mhad.conf", "usr/lib/tmpfiles.d/mhad.conf"]:
         assert name in there, name
-    for link in (tmp_path / "usr/bin").iterdir():
+    for unit in (tmp_path / "usr/lib/systemd/system").iterdir():
+        assert not re.search(r"@\w+dir@", unit.read_text()), unit
+    assert "ExecStart=/usr/sbin/mhad\n" in (tmp_path / "usr/lib/systemd/system/mhad.service").read_text()
+    for link in [*(tmp_path / "usr/bin").iterdir(), *(tmp_path / "usr/sbin").iterdir()]:
         assert subprocess.run([link, "--version"], capture_output=True).returncode == 0, link
     page = (tmp_path / "usr/share/man/man5/mhad.conf.5").read_text()
     assert "@SETTINGS@" not in page and ".It Cm ping_interval" in page

@@ -12,23 +12,29 @@ SOURCES = sorted(p for d in ("common", "node", "daemon") for p in (ROOT / d).glo
 
 # Where each outside library lives.
 HOMES = {
-    r"mysql(/.*)?\.h": {"common/db.c", "common/db_login.c"},
+    r"mysql(/.*)?\.h": {"common/db.c", "common/db_login.c", "common/db_steps.c"},
     r"libssh2.*\.h": {"daemon/ssh_lib2.c"},
     r"ev\.h": {"daemon/loop.c"},
     r"libconfig\.h": {"common/conf_native.c"},
-    r"systemd/.*": {"common/log.c", "daemon/loop.c"},
+    r"systemd/.*": {"common/log.c", "daemon/sd.c"},
     r"zstd\.h": {"common/binlog_payload.c"},
 }
 
 # Groups of daemon/, left to right: a module includes only its own group and those before it.
 GROUPS = [
-    {"loop", "job"},
-    {"ssh", "hook", "host"},
+    {"loop", "job", "sd"},
+    {"control", "ask", "history", "status", "flap", "journal", "standin"},
+    {"dbloop", "ssh", "hook", "hookd", "host", "link"},
+    {"probe", "replica", "witness"},
     {"snapshot"},
-    {"topology"},
+    {"topology", "elect"},
+    {"verdict", "evidence"},
+    {"run"},
+    {"watch"},
+    {"fleet"},
     {"check", "show"},
     {"cmd", "cmds"},
-    {"mhactl"},
+    {"mhactl", "mhad"},
 ]
 
 

@@ -482,6 +482,79 @@ def test_one_channel_of_several(lab, flavour, mode, applier, channel):
     lab.until("the other goes on", lambda: set(data(lives)) <= set(data(db2)))
 
 
+def logged(server, position):
+    """What stands in its binlog behind a position: types, and texts of queries."""
+    file, pos = position
+    return [(row[2], row[5] if row[2] == "Query" else "") for row in server.sql(f"SHOW BINLOG EVENTS IN '{file}' FROM {pos}")]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_not_into_its_binlog(lab, flavour, mode, killed):
+    """disable_log_bin: by statements, none of them in the slave's binlog; where that leaves no trace, a kill is not glossed over."""
+    db1, db2, db3 = start(lab, flavour, mode, 3)
+    cut_off(db2, unapplied=False)
+    work(db1, 20)
+    more_work(db1)
+    db3.caught_up()
+    db3.stop_slave("IO_THREAD")
+    db1.kill()
+    file, before = save(db1, db2), db2.position()
+    forgets, blind = (flavour, mode) == ("my56", "gtid"), db2.flavour.mariadb or mode == "pos"
+    if killed:
+        r = apply(db2, file, "--disable_log_bin=1", env={"MHA_NODE_FAILPOINT": "after-commit"})
+        assert forgets or r.rc in (-9, 137), r.out + r.err
+    r = apply(db2, file, "--disable_log_bin=1")
+    if forgets:
+        assert r.rc == 1 and "forgets GTIDs" in r.err, r.out + r.err
+        assert data(db2) != data(db3)
+        return
+    if killed and blind:
+        for option in ("--disable_log_bin=1", "--disable_log_bin=0"):
+            r = apply(db2, file, option)
+            assert r.rc == 1 and "what it has done is not known" in r.err, r.out + r.err
+        return
+    assert r.rc == 0 and "disable_log_bin is asked for" in r.out, r.out + r.err
+    assert ("empty transactions" in r.out) == (not blind)
+    assert data(db2) == data(db3)
+    if db2.flavour.mariadb:
+        assert sorted(db2.variable("gtid_slave_pos").split(",")) == sorted(db3.variable("gtid_slave_pos").split(","))
+    elif mode == "gtid":
+        assert db2.gtids() == db3.gtids()
+    r = apply(db2, file, "--disable_log_bin=1")
+    assert r.rc == 0 and "  0 transactions applied" in r.out, r.out + r.err
+    assert data(db2) == data(db3)
+    empty = {("Gtid", ""), ("Gtid_tagged_log_event", ""), ("Query", "BEGIN"), ("Query", "COMMIT")}
+    assert set(logged(db2, before)) <= (set() if blind else empty), logged(db2, before)
+    goes_on(db3, db2)
+
+
+def test_not_into_its_binlog_in_the_way(lab, flavour):
+    """By position and without binlog, an error in the middle: the same command goes on behind what was done."""
+    db1, db2, db3 = start(lab, flavour, "pos", 3)
+    cut_off(db2, unapplied=False)
+    work(db1, 5)
+    db1.sql("INSERT INTO shop.t (id, v) VALUES (5000, 'in the way')")
+    work(db1, 5)
+    db3.caught_up()
+    db3.stop_slave("IO_THREAD")
+    db1.kill()
+    file = save(db1, db2)
+    with db2.connect() as s, s.cursor() as c:
+        c.execute("SET sql_log_bin=0")
+        c.execute("INSERT INTO shop.t (id, v) VALUES (5000, 'stranger')")
+    r = apply(db2, file, "--disable_log_bin=1")
+    assert r.rc == 22 and "5000" in r.err, r.out + r.err
+    with db2.connect() as s, s.cursor() as c:
+        c.execute("SET sql_log_bin=0")
+        c.execute("DELETE FROM shop.t WHERE id=5000")
+    r = apply(db2, file, "--disable_log_bin=1")
+    if db2.flavour.mariadb:  # which keeps its GTIDs in its binlog
+        assert r.rc == 1 and "what it has done is not known" in r.err, r.out + r.err
+        return
+    assert r.rc == 0 and "  6 transactions applied" in r.out, r.out + r.err
+    assert data(db2) == data(db3)
+
+
 def test_passwords_and_mistakes(lab):
     """A password by environment, option file or input; what cannot be tried leaves with 1, and nothing changed."""
     db1, db2, db3 = start(lab, "ma1011", "gtid", 3)

@@ -253,6 +253,27 @@ def test_belongs_to_the_folders_owner(scene):
         scene.master.path("saved").unlink(missing_ok=True)
 
 
+def test_binlogs_behind_links(scene):
+    """Folders and files that are links: the check says what save does.  But not to what is another's than the folder's owner's."""
+    master, host = scene.master, scene.master.host
+    owner = os.stat(master.path()).st_uid
+    file, pos = scene.at
+    plain = scene.report(scene.save(*scene.by_position()))
+    host.run(["sh", "-ec", f"ln -s {master.data} /srv/elsewhere; mkdir /srv/links; chown {owner} /srv/links; "
+                           f"ln -s {master.data}/mysql-bin.[0-9]* /srv/links"], check=True)
+    check = ["mha-node", "check-binlogs", f"--start_file={file}", "--output_file=/var/tmp/saved"]
+    options = [f"--start_file={file}", f"--start_pos={pos}", "--output_file=/var/tmp/saved", "--json"]
+    for folder in ("/srv/elsewhere", "/srv/links"):
+        r = host.run([*check, f"--binlog_dir={folder}"])
+        assert r.rc == 0, r
+        report = scene.report(host.run(["mha-node", "save", *options, f"--binlog_dir={folder}"]))
+        assert report == plain
+    host.run(["sh", "-ec", f"cp {master.data}/{file} /srv/others; ln -sf /srv/others /srv/links/{file}"], check=True)
+    for command in (check, ["mha-node", "save", *options]):
+        r = host.run([*command, "--binlog_dir=/srv/links"])
+        assert r.rc == 1 and "not the folder's owner's" in r.out + r.err, r
+
+
 def test_a_server_applies_it(scene):
     """Last: the slave that was behind takes the stream as a relay log of its own, from its executed position."""
     s = scene.behind

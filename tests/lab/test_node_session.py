@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import time
+import zlib
 
 import pytest
 
@@ -86,6 +87,10 @@ def test_bulk(db, peer):
     result, _, data = peer.call("save", **save(db))
     assert result["status"] == 0 and data == db.host.path("/var/tmp/saved").read_bytes()
     assert len(data) > 20e6
+    said = result["value"]
+    assert (said["bytes"], said["crc32"]) == (len(data), zlib.crc32(data))
+    result, _, data = peer.call("save", **{**save(db), "start_pos": said["end"]["pos"], "start_file": said["end"]["file"]})
+    assert (result["status"], result["value"]["bytes"], result["value"]["crc32"], data) == (10, 0, 0, b"")
 
 
 def resident(pid):

@@ -59,7 +59,7 @@ static bool is_right(const struct test *t, const struct str *out, uint64_t start
 static void check(struct test *t, uint64_t start, uint64_t size, uint64_t end)
 {
 	AUTO_STR struct str out = STR_INIT;
-	struct binlog_sink sink = { keep, &out };
+	struct binlog_sink sink = { .put = keep, .ctx = &out };
 	struct save_spec spec = { .logs = &t->logs, .start_pos = start };
 	struct save_report r;
 	struct err e = { 0 };

@@ -39,7 +39,7 @@ static void test_format_is_made_neutral(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(seeds); i++) {
 		struct log l = LOG_INIT;
 		AUTO_STR struct str out = STR_INIT;
-		struct binlog_sink sink = { put_str, &out };
+		struct binlog_sink sink = { .put = put_str, .ctx = &out };
 		struct binlog_writer w = { .sink = &sink };
 		struct binlog_event ev;
 		size_t n;
@@ -95,7 +95,7 @@ static void rotate_with(const char *seed)
 {
 	struct log l = LOG_INIT;
 	AUTO_STR struct str out = STR_INIT;
-	struct binlog_sink sink = { put_str, &out };
+	struct binlog_sink sink = { .put = put_str, .ctx = &out };
 	struct binlog_writer w = { .sink = &sink };
 	struct binlog_rotate rot;
 	struct binlog_event ev;
@@ -136,7 +136,7 @@ static void test_ranges(void **state)
 {
 	AUTO(free) char *path = xasprintf("%s/file", (char *)*state);
 	AUTO_STR struct str content = STR_INIT, out = STR_INIT;
-	struct binlog_sink sink = { put_str, &out };
+	struct binlog_sink sink = { .put = put_str, .ctx = &out };
 	struct binlog_writer w = { .sink = &sink, .sum = true };
 	struct err e = { 0 };
 	AUTO_FD int fd = -1;

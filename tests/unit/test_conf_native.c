@@ -220,7 +220,7 @@ static void empty_values_hide(void **state)
 static void passwords_need_a_closed_file(void **state)
 {
 	static const char text[] = "defaults = { repl_password = \"secret\"; };\n" SERVERS;
-	static const mode_t open_modes[] = { 0644, 0640, 0620, 0602 };
+	static const mode_t open_modes[] = { 0644, 0660, 0620, 0602 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(open_modes); i++) {
@@ -231,6 +231,8 @@ static void passwords_need_a_closed_file(void **state)
 		assert_int_equal(problem_line(true, "shop.conf", "chmod 600 "), 0);
 	}
 	write_bytes("shop.conf", text, strlen(text), 0400);
+	assert_true(load("shop.conf"));
+	write_bytes("shop.conf", text, strlen(text), 0640); /* the service's group */
 	assert_true(load("shop.conf"));
 	write_bytes("shop.conf", SERVERS, strlen(SERVERS), 0644);
 	assert_true(load("shop.conf"));

@@ -279,6 +279,95 @@ static void children_are_left_alone(void **state)
 	assert_int_equal(WEXITSTATUS(status), 3);
 }
 
+static void be_slow(void *arg)
+{
+	note(arg);
+	usleep((LOOP_SLOW_MS + 30) * 1000);
+}
+
+static char slow_kind[16];
+static int64_t slow_turn, slow_callback;
+
+static void on_slow(void *arg, const char *kind, int64_t turn_ms, int64_t callback_ms)
+{
+	note(arg);
+	strcpy(slow_kind, kind);
+	slow_turn = turn_ms;
+	slow_callback = callback_ms;
+}
+
+/* Other callbacks of the turn have their own time; the slow one is named. */
+static void slow_turns_are_told(void **state)
+{
+	struct loop_timer *t = loop_timer_new(l, clock_in(10), be_slow, CH('t')), *late;
+
+	(void)state;
+	loop_on_slow(l, on_slow, CH('!'));
+	run_for(200);
+	assert_string_equal(order, "t!");
+	assert_string_equal(slow_kind, "timer");
+	assert_true(slow_callback >= LOOP_SLOW_MS + 30 && slow_turn >= slow_callback);
+	assert_int_equal(loop_stats(l).slow_turns, 1);
+	assert_true(loop_stats(l).longest_us >= slow_turn * 1000);
+	loop_post(l, be_slow, CH('p'));
+	late = loop_timer_new(l, clock_in(20), note, CH('l'));
+	run_for(200);
+	assert_string_equal(slow_kind, "post");
+	assert_int_equal(loop_stats(l).slow_turns, 2);
+	assert_true(loop_stats(l).late_ms >= LOOP_SLOW_MS);
+	loop_on_slow(l, NULL, NULL);
+	loop_timer_free(t);
+	loop_timer_free(late);
+}
+
+static int64_t turn_of_callback;
+
+static void look_at_turn(void *arg)
+{
+	(void)arg;
+	turn_of_callback = loop_turn_started(l);
+}
+
+/* A stopped process, as its loop sees it: far from one turn to the next. */
+static void a_gap_between_turns_shows(void **state)
+{
+	struct loop_timer *t = loop_timer_new(l, clock_in(5), look_at_turn, NULL);
+	pid_t me = getpid(), helper;
+	int64_t before;
+
+	(void)state;
+	run_for(20);
+	before = turn_of_callback;
+	assert_true(before > 0 && before <= clock_ms());
+	helper = fork();
+	if (!helper) {
+		usleep(20000);
+		kill(me, SIGSTOP);
+		usleep(300000);
+		kill(me, SIGCONT);
+		_exit(0);
+	}
+	loop_timer_move(t, clock_in(100));
+	run_for(150);
+	waitpid(helper, NULL, 0);
+	assert_true(turn_of_callback - before >= 300);
+	assert_true(loop_stats(l).late_ms >= 100);
+	assert_true(loop_stats(l).turns >= 3);
+	loop_timer_free(t);
+}
+
+/* What was due before it was asked for is not late. */
+static void a_timer_of_the_past_is_not_late(void **state)
+{
+	struct loop_timer *t = loop_timer_new(l, clock_in(-60000), note, CH('t'));
+
+	(void)state;
+	run_for(10);
+	assert_string_equal(order, "t");
+	assert_in_range(loop_stats(l).late_ms, 0, 1000);
+	loop_timer_free(t);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -294,6 +383,9 @@ int main(void)
 		TEST(posts_survive_the_loop),
 		TEST(deferred_free),
 		TEST(children_are_left_alone),
+		TEST(slow_turns_are_told),
+		TEST(a_gap_between_turns_shows),
+		TEST(a_timer_of_the_past_is_not_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

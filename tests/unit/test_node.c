@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,45 @@ static void test_open_file_takes_files_only(void **state)
 	assert_int_equal(dir_open_file(dir, &e), -1);
 }
 
+static void opens_linked(const char *path, int code)
+{
+	struct err e = { 0 };
+	int fd = dir_open_linked(path, &e);
+
+	assert_int_equal(fd >= 0 ? 0 : e.code, code);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Where logs were moved to another disk, links lead to them. */
+static void test_open_linked_stays_with_the_folders_owner(void **state)
+{
+	const char *dir = *state;
+	AUTO(free)
+	char *file = xasprintf("%s/o", dir), *link = xasprintf("%s/ol", dir),
+	     *again = xasprintf("%s/oll", dir), *folder = xasprintf("%s/op", dir),
+	     *nowhere = xasprintf("%s/on", dir), *round = xasprintf("%s/or", dir),
+	     *theirs = xasprintf("%s/ot", dir);
+
+	put(dir, "o", "x");
+	assert_int_equal(symlink("o", link), 0);
+	assert_int_equal(symlink(link, again), 0);
+	assert_int_equal(symlink(".", folder), 0);
+	assert_int_equal(symlink("gone", nowhere), 0);
+	assert_int_equal(symlink("or", round), 0);
+	assert_int_equal(symlink(geteuid() ? "/etc/passwd" : "o", theirs), 0);
+	opens_linked(file, 0);
+	opens_linked(link, 0);
+	opens_linked(again, 0);
+	opens_linked(folder, EINVAL);
+	opens_linked(nowhere, ENOENT);
+	opens_linked(round, ELOOP);
+	if (geteuid() == 0)
+		assert_int_equal(chown(file, 12345, (gid_t)-1), 0);
+	opens_linked(theirs, EPERM);
+	opens_linked(file, 0);
+}
+
 static void test_relay_index_is_found_by_name_or_content(void **state)
 {
 	const char *dir = *state;
@@ -289,6 +329,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_can_write_leaves_nothing, new_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(
 		        test_open_file_takes_files_only, new_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+		        test_open_linked_stays_with_the_folders_owner, new_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(
 		        test_relay_index_is_found_by_name_or_content, new_dir, remove_dir),
 	};

@@ -294,6 +294,37 @@ static void talking_to_a_child(void **state)
 	assert_true(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
 }
 
+/* Hanging up is as good as the deadline, and the child may clean up. */
+static void a_cancel_ends_it(void **state)
+{
+	struct proc_opts o = { .deadline = clock_in(20000) };
+	struct proc_result r;
+	pid_t holder;
+	int fd[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+	o.cancel_fd = fd[0];
+	r = run_with(o, "echo whole");
+	assert_false(r.late);
+	assert_string_equal(r.out.p, "whole\n");
+	proc_done(&r);
+	holder = fork();
+	if (!holder) {
+		usleep(300000);
+		_exit(0);
+	}
+	close(fd[1]);
+	r = run_with(o, "trap 'echo bye; exit 3' TERM; sleep 60 & wait");
+	waitpid(holder, NULL, 0);
+	assert_true(r.late);
+	assert_int_equal(r.status, 3);
+	assert_string_equal(r.out.p, "bye\n");
+	assert_true(r.took_ms < 5000);
+	proc_done(&r);
+	close(fd[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +340,7 @@ int main(void)
 		cmocka_unit_test(grandchild_holds_the_pipe),
 		cmocka_unit_test(beside_other_threads_and_children),
 		cmocka_unit_test(talking_to_a_child),
+		cmocka_unit_test(a_cancel_ends_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ static bool put_str(void *ctx, const void *bytes, size_t n, struct err *e)
 static bool save_logs(const char *dir, struct save_spec spec, struct str *to, struct save_report *r,
         struct err *e)
 {
-	struct binlog_sink sink = { put_str, to };
+	struct binlog_sink sink = { .put = put_str, .ctx = to };
 	struct logs logs;
 	bool ok;
 
@@ -715,7 +715,7 @@ static bool refuse_all(void *ctx, const void *bytes, size_t n, struct err *e)
 
 static void test_full_disk(void **state)
 {
-	struct binlog_sink sink = { refuse_all, NULL };
+	struct binlog_sink sink = { .put = refuse_all };
 	struct save_spec spec = { 0 };
 	struct logs logs;
 	struct save_report r;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * conf_lookup - names to addresses, side by side and in bounded time.  Called by conf.c.  Runs on:
- * any thread (blocks).
+ * names - looking names up in threads that may be left behind.  Runs on: any thread (blocks).
  *
  * getaddrinfo() cannot be interrupted, so it runs in detached threads that share a batch with the
  * caller.  At the deadline the caller takes what is there and leaves; the last one out frees the
  * batch.
  */
-#include "conf_internal.h"
+#include "names.h"
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -16,13 +15,14 @@
 #include <string.h>
 #include <time.h>
 #include "clock.h"
+#include "mem.h"
 
 enum { THREADS_MAX = 16, STACK = 256 * 1024 };
 
 struct batch {
 	pthread_mutex_t lock;
 	pthread_cond_t done;
-	struct conf_name *names; /* owned, names too: the caller may be gone */
+	struct names_item *names; /* owned, names too: the caller may be gone */
 	size_t n, next, finished;
 	int holders;
 };
@@ -44,7 +44,7 @@ static void batch_unref(struct batch *b)
 	free(b);
 }
 
-static struct batch *batch_new(const struct conf_name *names, size_t n)
+static struct batch *batch_new(const struct names_item *names, size_t n)
 {
 	struct batch *b = xzalloc(sizeof(*b));
 	pthread_condattr_t attr;
@@ -66,7 +66,7 @@ static struct batch *batch_new(const struct conf_name *names, size_t n)
 }
 
 /* The first address is the one to use, as in MHA; it may be IPv6. */
-static void look_up(struct conf_name *name)
+static void look_up(struct names_item *name)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
 	int rc = getaddrinfo(name->name, NULL, &hints, &found);
@@ -85,7 +85,7 @@ static void *worker(void *arg)
 
 	pthread_mutex_lock(&b->lock);
 	while (b->next < b->n) {
-		struct conf_name *slot = &b->names[b->next++], name = { .name = slot->name };
+		struct names_item *slot = &b->names[b->next++], name = { .name = slot->name };
 
 		pthread_mutex_unlock(&b->lock);
 		look_up(&name);
@@ -143,7 +143,7 @@ static bool is_numeric(const char *name)
 	return inet_pton(AF_INET, name, addr) == 1 || inet_pton(AF_INET6, name, addr) == 1;
 }
 
-static void look_up_batch(struct conf_name *names, size_t n, int64_t deadline)
+static void look_up_batch(struct names_item *names, size_t n, int64_t deadline)
 {
 	struct batch *b = batch_new(names, n);
 	struct timespec until = wake_at(deadline);
@@ -164,7 +164,7 @@ static void look_up_batch(struct conf_name *names, size_t n, int64_t deadline)
 	batch_unref(b);
 }
 
-void conf_lookup(struct conf_name *names, size_t n, int64_t deadline)
+void names_look_up(struct names_item *names, size_t n, int64_t deadline)
 {
 	size_t others = 0;
 
@@ -172,7 +172,7 @@ void conf_lookup(struct conf_name *names, size_t n, int64_t deadline)
 		if (is_numeric(names[i].name)) {
 			snprintf(names[i].address, sizeof(names[i].address), "%s", names[i].name);
 		} else {
-			struct conf_name swap = names[others];
+			struct names_item swap = names[others];
 
 			names[others++] = names[i];
 			names[i] = swap;

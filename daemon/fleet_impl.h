@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fleet_impl - what the parts of fleet share: fleet.c clusters and their watches, fleet_load.c reading
+ * and comparing files, fleet_verbs.c the control socket.  Runs on: loop.
+ */
+#pragma once
+#include "conf.h"
+#include "fleet.h"
+#include "standin.h"
+#include "vec.h"
+#include "watch.h"
+
+struct fleet_cluster {
+	struct fleet *fleet;
+	char *name, *path;
+	struct conf *conf;        /* NULL: its file could never be used */
+	struct watch *watch;      /* NULL with it */
+	char *problem;            /* of its file as it is now; NULL: none */
+	uint64_t standin;         /* id of its stand-in; 0: none */
+	pid_t standin_pid;        /* 0: not there yet */
+	struct loop_timer *ended; /* its stand-in was ended: soon followed by a pause */
+	int ended_by;
+	int64_t silent_at; /* its master fell silent; 0: it is not */
+	bool found;        /* by the reading under way */
+};
+
+struct fleet_old {
+	struct conf *conf;
+	int64_t at;
+};
+
+struct fleet {
+	struct loop *loop;
+	struct job_pool *jobs;
+	struct fleet_opts opts;
+	struct watch_env env;
+	struct watch_self *self;
+	VEC(struct fleet_cluster *) clusters; /* in the order of their names */
+	VEC(struct fleet_old) old;            /* configurations that a late worker may still hold */
+	struct loop_timer *tick;
+	uint64_t next_standin;
+	int64_t born;
+	struct fleet_reading *reading;
+};
+
+struct fleet_cluster *fleet_find(const struct fleet *f, const char *name);
+/* Add, change or leave; takes `conf`. */
+void fleet_use(struct fleet *f, const char *name, struct conf *conf, json_t *changed);
+/* A file that cannot be used.  `text` is borrowed. */
+void fleet_refuse(struct fleet *f, const char *name, const char *path, const char *text);
+void fleet_drop_unfound(struct fleet *f, json_t *changed);
+void fleet_free_reading(struct fleet *f);
+
+/* The same for all that matters. */
+bool fleet_same_conf(const struct conf *a, const struct conf *b);
+/* Its stand-in is made again, if it should have one. */
+void fleet_stand_in(struct fleet_cluster *c);

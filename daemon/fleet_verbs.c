@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fleet_verbs - what may be asked of mhad over its control socket.  Runs on: loop.
+ */
+#include "fleet_impl.h"
+#include "clock.h"
+#include "history.h"
+#include "watch_self.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HISTORY_DEFAULT = 50, HISTORY_MOST = 1000 };
+
+/* The named cluster, or NULL after a refusal. */
+static struct fleet_cluster *need(struct control_call *call, const char *name)
+{
+	struct fleet *f = control_arg(call);
+	struct fleet_cluster *c = fleet_find(f, name), *near = NULL;
+	struct err e = { 0 };
+	int best = 4;
+
+	if (c)
+		return c;
+	vec_each (struct fleet_cluster *, o, &f->clusters) {
+		int d = str_distance((*o)->name, name);
+
+		if (d < best) {
+			best = d;
+			near = *o;
+		}
+	}
+	err_set(&e, ERR_PRECOND, 0, "there is no cluster \"%s\"", name);
+	if (near)
+		err_hint(&e, "did you mean %s?", near->name);
+	else
+		err_hint(&e, "mhactl status lists them");
+	control_refuse(call, &e);
+	return NULL;
+}
+
+static struct watch *need_watch(struct control_call *call, const char *name)
+{
+	struct fleet_cluster *c = need(call, name);
+	struct err e = { 0 };
+
+	if (c && !c->watch) {
+		err_set(&e, ERR_CONFIG, 0, "%s is not watched: %s", name, c->problem);
+		control_refuse(call, &e);
+		return NULL;
+	}
+	return c ? c->watch : NULL;
+}
+
+/* ---- reading ---- */
+
+/* A cluster without a usable file, as far as the same members go. */
+static json_t *broken_json(const struct fleet_cluster *c)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "name", control_text(c->name));
+	json_object_set_new(j, "state", json_string("config_error"));
+	json_object_set_new(j, "verdict", json_string(verdict_name(VERDICT_UNKNOWN)));
+	json_object_set_new(j, "sentence", control_text(c->problem));
+	json_object_set_new(j, "would_fail_over", json_false());
+	json_object_set_new(j, "gate", json_string("its file cannot be used"));
+	json_object_set_new(j, "replicas", json_array());
+	json_object_set_new(j, "conf", control_text(c->path));
+	return j;
+}
+
+static json_t *cluster_json(const struct fleet_cluster *c)
+{
+	json_t *j = c->watch ? watch_status_json(c->watch) : broken_json(c);
+
+	json_object_set_new(j, "config_error", c->problem ? control_text(c->problem) : json_null());
+	return j;
+}
+
+static const char *tilt_of(const struct fleet *f)
+{
+	int64_t hold = 0;
+
+	vec_each (struct fleet_cluster *, c, &f->clusters) {
+		const struct conf_server *s = (*c)->conf ? (*c)->conf->servers[0] : NULL;
+
+		if (s && s->tilt_hold > hold)
+			hold = s->tilt_hold;
+	}
+	return watch_self_why(f->self, hold);
+}
+
+static void verb_status(struct control_call *call, const json_t *args)
+{
+	struct fleet *f = control_arg(call);
+	const char *name = NULL, *tilt = tilt_of(f);
+	json_t *all = json_array(), *j;
+	struct err e = { 0 };
+	struct fleet_cluster *one = NULL;
+
+	if (!control_args(args, &e, "{s?s}", "cluster", &name)) {
+		json_decref(all);
+		control_refuse(call, &e);
+		return;
+	}
+	if (name && !(one = need(call, name))) {
+		json_decref(all);
+		return;
+	}
+	vec_each (struct fleet_cluster *, c, &f->clusters) {
+		if (!one || one == *c)
+			json_array_append_new(all, cluster_json(*c));
+	}
+	j = json_object();
+	json_object_set_new(j, "clusters", all);
+	json_object_set_new(j, "tilt", tilt ? control_text(tilt) : json_null());
+	json_object_set_new(j, "pid", json_integer(getpid()));
+	json_object_set_new(j, "version", json_string(MHAD_VERSION));
+	json_object_set_new(j, "uptime_ms", json_integer(clock_ms() - f->born));
+	control_answer(call, j);
+}
+
+static void verb_why(struct control_call *call, const json_t *args)
+{
+	const char *name = NULL;
+	struct err e = { 0 };
+	struct watch *w;
+
+	if (!control_args(args, &e, "{s:s}", "cluster", &name)) {
+		control_refuse(call, &e);
+		return;
+	}
+	w = need_watch(call, name);
+	if (w)
+		control_answer(call, watch_why_json(w, true));
+}
+
+static void verb_history(struct control_call *call, const json_t *args)
+{
+	struct fleet *f = control_arg(call);
+	json_int_t limit = HISTORY_DEFAULT;
+	const char *name = NULL;
+	struct err e = { 0 };
+	json_t *entries, *j;
+
+	if (!control_args(args, &e, "{s:s, s?I}", "cluster", &name, "limit", &limit)) {
+		control_refuse(call, &e);
+		return;
+	}
+	if (!need(call, name))
+		return;
+	limit = limit < 1 ? 1 : limit > HISTORY_MOST ? HISTORY_MOST : limit;
+	entries = history_read(f->opts.state_dir, name, (size_t)limit, &e);
+	if (!entries) {
+		control_refuse(call, &e);
+		return;
+	}
+	j = json_object();
+	json_object_set_new(j, "entries", entries);
+	control_answer(call, j);
+}
+
+/* ---- acting ---- */
+
+/* What is done to one cluster or, with "all", to each that is watched. */
+struct order {
+	const char *name, *reason;
+	int all;
+	int64_t for_ms;
+	const char *by;
+	size_t done;
+};
+
+static void order_pause(struct fleet_cluster *c, struct order *o)
+{
+	watch_pause(c->watch, o->for_ms, o->reason ? o->reason : "no reason given", o->by);
+	o->done++;
+}
+
+static void order_resume(struct fleet_cluster *c, struct order *o)
+{
+	o->done += watch_resume(c->watch, o->by);
+	fleet_stand_in(c);
+}
+
+static bool give(struct control_call *call, struct order *o,
+        void (*fn)(struct fleet_cluster *, struct order *))
+{
+	struct fleet *f = control_arg(call);
+	struct err e = { 0 };
+
+	o->by = control_peer(call)->user;
+	if (!o->all == !o->name) {
+		err_set(&e, ERR_PRECOND, 0, "either \"cluster\" or \"all\"");
+		control_refuse(call, &e);
+		return false;
+	}
+	if (o->name && !need_watch(call, o->name))
+		return false;
+	vec_each (struct fleet_cluster *, c, &f->clusters) {
+		if ((*c)->watch && (o->all || str_is((*c)->name, o->name)))
+			fn(*c, o);
+	}
+	return true;
+}
+
+static void verb_pause(struct control_call *call, const json_t *args)
+{
+	struct order o = { 0 };
+	json_int_t ms = 0;
+	struct err e = { 0 };
+
+	if (!control_args(args, &e, "{s?s, s?b, s?I, s?s}", "cluster", &o.name, "all", &o.all,
+	            "for_ms", &ms, "reason", &o.reason)) {
+		control_refuse(call, &e);
+		return;
+	}
+	o.for_ms = ms > 0 ? ms : CLOCK_NEVER;
+	if (give(call, &o, order_pause))
+		control_answer(call, json_pack("{s:I}", "paused", (json_int_t)o.done));
+}
+
+static void verb_resume(struct control_call *call, const json_t *args)
+{
+	struct order o = { 0 };
+	struct err e = { 0 };
+
+	if (!control_args(args, &e, "{s?s, s?b, s?s}", "cluster", &o.name, "all", &o.all, "reason",
+	            &o.reason)) {
+		control_refuse(call, &e);
+		return;
+	}
+	if (give(call, &o, order_resume))
+		control_answer(call, json_pack("{s:I, s:s}", "resumed", (json_int_t)o.done, "text",
+		                             o.done ? "Resumed." : "Nothing was paused."));
+}
+
+static void verb_ack(struct control_call *call, const json_t *args)
+{
+	const char *name = NULL, *reason = NULL;
+	bool lifted = false;
+	struct err e = { 0 };
+	struct watch *w;
+
+	if (!control_args(args, &e, "{s:s, s?s}", "cluster", &name, "reason", &reason)) {
+		control_refuse(call, &e);
+		return;
+	}
+	w = need_watch(call, name);
+	if (!w)
+		return;
+	if (!watch_ack(w, reason, control_peer(call)->user, &lifted, &e)) {
+		control_refuse(call, &e);
+		return;
+	}
+	control_answer(
+	        call, json_pack("{s:b, s:s}", "lifted", lifted, "text",
+	                      lifted ? "Lifted: an earlier failover no longer blocks the next."
+	                             : "There was nothing to lift."));
+}
+
+/* The peer may be gone by then: the answer is dropped. */
+static void loaded(void *arg, const struct fleet_loaded *r)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "clusters", json_integer((json_int_t)r->clusters));
+	json_object_set(j, "changed", r->changed);
+	json_object_set(j, "problems", r->problems);
+	control_answer(arg, j);
+}
+
+static void verb_reload(struct control_call *call, const json_t *args)
+{
+	struct err e = { 0 };
+
+	if (!control_args(args, &e, "{}"))
+		control_refuse(call, &e);
+	else
+		fleet_load(control_arg(call), loaded, call);
+}
+
+const struct control_verb *fleet_verbs(void)
+{
+	static const struct control_verb verbs[] = {
+		{ "status", CONTROL_READ, verb_status },
+		{ "why", CONTROL_READ, verb_why },
+		{ "history", CONTROL_READ, verb_history },
+		{ "pause", CONTROL_ADMIN, verb_pause },
+		{ "resume", CONTROL_ADMIN, verb_resume },
+		{ "ack", CONTROL_ADMIN, verb_ack },
+		{ "reload", CONTROL_ADMIN, verb_reload },
+		{ NULL, CONTROL_NONE, NULL },
+	};
+
+	return verbs;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mhad - the daemon: wires loop, jobs, links, fleet and control socket together, and lives until it is
+ * told to stop.  Runs on: the main thread, which is the loop's.
+ */
+#include "clock.h"
+#include "cmd.h"
+#include "control.h"
+#include "fleet.h"
+#include "hook.h"
+#include "hookd.h"
+#include "job.h"
+#include "link.h"
+#include "log.h"
+#include "loop.h"
+#include "opt.h"
+#include "sd.h"
+#include "standin.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	WORKERS = 64,
+	LINKS = 256,    /* connections to hosts at once; about 43 kB each */
+	LAST_MS = 1000, /* at the end, for what is being written */
+};
+
+struct mhad {
+	const char *confdir, *state_dir, *socket, *read_group, *admin_group;
+	bool foreground, debug, help, version;
+	int lock;
+	struct loop *loop;
+	struct sd *sd;
+	struct job_pool *jobs;
+	struct link_room *links;
+	struct standins *standins;
+	struct fleet *fleet;
+	struct control *control;
+	struct loop_signal *signals[3];
+	bool ready;
+};
+
+static bool make_dir(const char *path, mode_t mode, struct err *e)
+{
+	return !mkdir(path, mode) || errno == EEXIST || err_sys(e, "make directory %s", path);
+}
+
+/* One mhad per state directory: two would write one history, and fight over status files. */
+static bool lock_state(struct mhad *m, struct err *e)
+{
+	AUTO(free) char *path = xasprintf("%s/mhad.lock", m->state_dir);
+	char pid[32] = "";
+	ssize_t n;
+
+	if (!make_dir(m->state_dir, 0750, e))
+		return false;
+	m->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (m->lock < 0)
+		return err_sys(e, "open %s", path);
+	if (flock(m->lock, LOCK_EX | LOCK_NB)) {
+		n = pread(m->lock, pid, sizeof(pid) - 1, 0);
+		if (n > 0)
+			pid[strcspn(pid, "\n")] = '\0';
+		err_set(e, ERR_PRECOND, 0, "another mhad (pid %s) works with %s",
+		        n > 0 ? pid : "unknown", m->state_dir);
+		return err_hint(e, "stop it, or give this one its own --state-dir and --socket");
+	}
+	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (ftruncate(m->lock, 0) || pwrite(m->lock, pid, strlen(pid), 0) < 0)
+		return err_sys(e, "write %s", path);
+	return true;
+}
+
+/* So that a failover needs no page from a disk that hangs.  Where memory is limited, a locked one would be
+ * missing later. */
+static void lock_memory(void)
+{
+	struct rlimit r;
+
+	if (geteuid() && (getrlimit(RLIMIT_MEMLOCK, &r) || r.rlim_cur != RLIM_INFINITY))
+		return;
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		log_debug("memory is not locked: %s", strerror(errno));
+}
+
+/* ---- what the loop calls ---- */
+
+static void status_changed(void *arg)
+{
+	struct mhad *m = arg;
+	char line[120];
+
+	if (!m->ready)
+		return;
+	fleet_line(m->fleet, line, sizeof(line));
+	sd_status(m->sd, "%s", line);
+}
+
+static void loaded(void *arg, const struct fleet_loaded *r)
+{
+	struct mhad *m = arg;
+	char line[120];
+
+	fleet_line(m->fleet, line, sizeof(line));
+	log_info("%s: %zu clusters, %zu problems.", m->ready ? "Reloaded" : "Ready", r->clusters,
+	        json_array_size(r->problems));
+	m->ready = true;
+	sd_ready(m->sd, "%s", line);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct mhad *m = arg;
+
+	if (signo == SIGHUP) {
+		log_info("Got SIGHUP: reading the configuration.");
+		sd_reloading(m->sd);
+		fleet_load(m->fleet, loaded, m);
+		return;
+	}
+	log_info("Got terminate signal. Exit.");
+	sd_stopping(m->sd, "stopping; replication is left alone");
+	loop_stop(m->loop);
+}
+
+static void on_slow(void *arg, const char *kind, int64_t turn_ms, int64_t callback_ms)
+{
+	(void)arg;
+	log_debug("the loop was busy for %lld ms, one %s of it for %lld ms", (long long)turn_ms,
+	        kind, (long long)callback_ms);
+}
+
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* ---- start and end ---- */
+
+/* A group that no package made is nobody's; one that was asked for must be there. */
+static const char *group(const char *given, const char *usual)
+{
+	if (given)
+		return given;
+	return getgrnam(usual) ? usual : NULL;
+}
+
+static bool open_control(struct mhad *m, struct err *e)
+{
+	const struct control_opts o = { .read_group = group(m->read_group, SD_GROUP_READ),
+		.admin_group = group(m->admin_group, SD_GROUP_ADMIN) };
+	AUTO(free) char *dir = xstrdup(m->socket);
+	char *slash = strrchr(dir, '/');
+	int fd = sd_listen_fd(m->sd, SD_CONTROL);
+
+	if (slash && slash != dir)
+		*slash = '\0';
+	if (fd < 0 && slash && slash != dir && !make_dir(dir, 0755, e))
+		return false;
+	m->control = control_new(m->loop, fd, m->socket, &o, fleet_verbs(), m->fleet, e);
+	return m->control;
+}
+
+static bool start(struct mhad *m, struct err *e)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	const struct fleet_opts o = { .confdir = m->confdir,
+		.state_dir = m->state_dir,
+		.standins = m->standins,
+		.changed = status_changed,
+		.arg = m };
+
+	if (!lock_state(m, e))
+		return false;
+	lock_memory();
+	if (geteuid() && !access(HOOKD_PATH, W_OK))
+		hook_use_helper(HOOKD_PATH);
+	m->jobs = job_pool_new(m->loop, WORKERS);
+	m->links = link_room_new(m->loop, LINKS);
+	m->fleet = fleet_new(m->loop, m->jobs, m->links, &o);
+	if (!open_control(m, e))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		m->signals[i] = loop_signal_new(m->loop, signals[i], on_signal, m);
+	loop_on_slow(m->loop, on_slow, m);
+	log_info("mhad %s is starting.", MHAD_VERSION);
+	fleet_load(m->fleet, loaded, m);
+	return true;
+}
+
+/* Workers that were written off may be inside a library: nothing is torn down below their feet, the
+ * process ends without exit handlers. */
+static void finish(struct mhad *m)
+{
+	struct loop_timer *t;
+
+	for (size_t i = 0; i < ARRAY_LEN(m->signals); i++)
+		loop_signal_free(m->signals[i]);
+	control_free(m->control);
+	fleet_free(m->fleet);
+	t = loop_timer_new(m->loop, clock_in(LAST_MS), stop_loop, m->loop);
+	job_wait_all(m->jobs);
+	loop_timer_free(t);
+	if (!link_room_free(m->links, clock_in(LAST_MS)))
+		log_debug("a session with a host did not end in time");
+	job_pool_free(m->jobs);
+	standins_free(m->standins);
+	sd_free(m->sd);
+}
+
+static int run(struct mhad *m)
+{
+	struct err e = { 0 };
+
+	if (!start(m, &e)) {
+		log_err(LOG_LV_ERROR, &e);
+		sd_failed(m->sd, &e);
+		return e.kind == ERR_CONFIG ? CMD_CONFIG : CMD_FAILED;
+	}
+	loop_run(m->loop);
+	finish(m);
+	log_info("mhad has ended.");
+	return CMD_OK;
+}
+
+static int serve_hook(void)
+{
+	struct err e = { 0 };
+
+	log_open_journal();
+	if (hookd_serve(STDIN_FILENO, SD_USER, &e))
+		return CMD_OK;
+	log_err(LOG_LV_ERROR, &e);
+	return CMD_FAILED;
+}
+
+static void print_help(const struct opt *opts)
+{
+	AUTO_STR struct str out = STR_INIT;
+
+	str_add(&out,
+	        "usage: mhad [options]\n\nThe daemon that watches MySQL and MariaDB clusters. "
+	        "mhactl(1) talks to it.\n\n");
+	opt_help(&out, opts);
+	cmd_print(&out);
+}
+
+static bool parse(struct mhad *m, int argc, char **argv, int *ret_exit)
+{
+	const struct opt opts[] = {
+		{ "config-dir", OPT_STR, .to = &m->confdir, .arg = "DIR",
+		        .help = "configuration (" MHAD_SYSCONFDIR "): mhad.conf, clusters.d/" },
+		{ "state-dir", OPT_STR, .to = &m->state_dir, .arg = "DIR",
+		        .help = "what is remembered (/var/lib/mhad)" },
+		{ "socket", OPT_STR, .to = &m->socket, .arg = "PATH",
+		        .help = "control socket (/run/mhad/control)" },
+		{ "read-group", OPT_STR, .to = &m->read_group, .arg = "GROUP",
+		        .help = "who may ask (" SD_GROUP_READ ", if there is one)" },
+		{ "admin-group", OPT_STR, .to = &m->admin_group, .arg = "GROUP",
+		        .help = "who may act (" SD_GROUP_ADMIN ", if there is one)" },
+		{ "foreground", OPT_FLAG, .to = &m->foreground,
+		        .help = "as always: it never goes into the background by itself" },
+		{ "debug", OPT_FLAG, .to = &m->debug, .help = "say more" },
+		{ "help|h", OPT_FLAG, .to = &m->help, .help = "this text" },
+		{ "version", OPT_FLAG, .to = &m->version },
+		{ 0 },
+	};
+	struct err e = { 0 };
+	bool ok = opt_parse(opts, argc, argv, NULL, &e);
+
+	*ret_exit = CMD_OK;
+	if (m->help)
+		print_help(opts);
+	else if (m->version)
+		printf("mhad %s\n", MHAD_VERSION);
+	else if (!ok) {
+		fprintf(stderr, "mhad: %s\n", e.text);
+		*ret_exit = CMD_USAGE;
+	}
+	return ok && !m->help && !m->version;
+}
+
+int main(int argc, char **argv)
+{
+	struct mhad m = { .confdir = MHAD_SYSCONFDIR,
+		.state_dir = "/var/lib/mhad",
+		.socket = "/run/mhad/control",
+		.lock = -1 };
+	struct err e = { 0 };
+	int code;
+
+	signal(SIGPIPE, SIG_IGN); /* a peer that goes away is an error of one call, not our end */
+	if (argc > 1 && str_is(argv[1], "hook"))
+		return serve_hook();
+	if (!parse(&m, argc, argv, &code))
+		return code;
+	m.standins = standins_fork(argv, &e);
+	if (!m.standins)
+		log_err(LOG_LV_WARNING, &e);
+	log_open_journal();
+	log_name_clusters(true);
+	if (m.debug)
+		log_set_level(LOG_LV_DEBUG);
+	m.loop = loop_new();
+	m.sd = sd_new(m.loop);
+	code = run(&m);
+	fflush(NULL);
+	_exit(code);
+}

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * watch - one cluster's watch: its life, its judgements, its state.  Owned by the fleet, or by the command that
+ * watches one cluster.  Runs on: loop.
+ */
+#include "watch_impl.h"
+#include "clock.h"
+#include "job.h"
+#include "loop.h"
+#include "watch_self.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	RING_MS = 1000,         /* between two pictures of the evidence */
+	REPLICA_LEAST_MS = 500, /* for one look at a slave */
+	REPLICA_MOST_MS = 3000,
+	CHOICE_INTERVALS = 4, /* a condition that failover_on names has to last so long */
+	NAMES_MS = 10000,     /* for the names in `witnesses` */
+};
+
+struct watch_anchor *watch_hold(struct watch *w)
+{
+	w->anchor->holders++;
+	return w->anchor;
+}
+
+void watch_let_go(struct watch_anchor *a)
+{
+	if (!--a->holders)
+		free(a);
+}
+
+struct watch_member *watch_member(const struct watch *w, const struct conf_server *s)
+{
+	for (size_t i = 0; i < w->conf->n_servers; i++) {
+		if (w->members[i].conf == s)
+			return &w->members[i];
+	}
+	return NULL;
+}
+
+/* ---- judging ---- */
+
+static bool is_named(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = list; p && *p;) {
+		p += strspn(p, ", \t");
+		if (strcspn(p, ", \t") == n && !strncmp(p, word, n))
+			return true;
+		p += strcspn(p, ", \t");
+	}
+	return false;
+}
+
+bool watch_is_deadly(const struct watch *w)
+{
+	const struct verdict *v = &w->verdict;
+
+	if (v->kind == VERDICT_DEAD)
+		return true;
+	return v->kind == VERDICT_CHOICE &&
+	       is_named(w->master->failover_on, verdict_name(v->code)) &&
+	       clock_ms() - w->verdict_since >= CHOICE_INTERVALS * watch_interval(w);
+}
+
+static bool event_of(const struct watch *w, enum watch_event *ret)
+{
+	if (w->pause.on)
+		*ret = WATCH_EV_HELD;
+	else if (w->probe.how == HOW_NEVER && !w->probe.silent_since)
+		return false;
+	else if (watch_is_deadly(w))
+		*ret = w->state == WATCH_CONFIRMING && w->confirmed ? WATCH_EV_CONFIRMED
+		                                                    : WATCH_EV_DEADLY;
+	else if (w->verdict.code == VERDICT_LOCKED)
+		*ret = WATCH_EV_TAKEN;
+	else if (w->verdict.code == VERDICT_MANAGER_ILL)
+		*ret = WATCH_EV_ILL;
+	else
+		*ret = w->probe.silent_since ? WATCH_EV_DOUBT : WATCH_EV_ANSWERS;
+	return true;
+}
+
+static void enter(struct watch *w)
+{
+	if (w->state == WATCH_CONFIRMING) {
+		w->confirmed = false;
+		watch_look_confirm(w);
+	}
+	if (w->state == WATCH_DEAD) {
+		watch_tell_death(w);
+		watch_tree_death(w);
+	}
+	if (w->state == WATCH_MONITORING)
+		w->told_failed = false;
+}
+
+static void tell_locked(struct watch *w)
+{
+	struct err e = { 0 };
+
+	if (w->state != WATCH_LOCKED || w->told_failed)
+		return;
+	w->told_failed = true;
+	err_set(&e, ERR_PRECOND, 0,
+	        "Target master's advisory lock is already held by someone. It is %s",
+	        w->look.holder);
+	if (w->env.failed)
+		w->env.failed(w->env.arg, w, &e);
+}
+
+void watch_event(struct watch *w, enum watch_event ev)
+{
+	enum watch_state before = w->state;
+
+	if (!watch_next(before, ev, &w->state)) {
+		watch_log(w, LOG_LV_ERROR, "BUG: event %s in state %s", watch_event_name(ev),
+		        watch_state_name(before));
+		return;
+	}
+	if (w->state == before)
+		return;
+	w->since = clock_ms();
+	enter(w);
+	watch_tell_state(w, before);
+	w->ring_at = 0;
+	if (w->env.changed)
+		w->env.changed(w->env.arg, w);
+	tell_locked(w);
+}
+
+static void add_picture(struct watch *w, const struct facts *f, bool changed)
+{
+	struct watch_gate_view v = { .text = "" };
+	enum watch_gate g;
+
+	if (!changed && w->ring_at && f->now - w->ring_at < RING_MS)
+		return;
+	w->ring_at = f->now;
+	g = watch_blocked(w);
+	if (g != GATE_COUNT)
+		watch_gate(w, g, &v);
+	evidence_add(w->evidence, f, &w->verdict, watch_state_name(w->state), v.text);
+}
+
+static bool is_quiet(const struct watch *w)
+{
+	return w->state == WATCH_MONITORING && w->verdict.code == VERDICT_HEALTHY;
+}
+
+static void follow(struct watch *w)
+{
+	enum watch_event ev;
+
+	if (event_of(w, &ev))
+		watch_event(w, ev);
+	if (w->state == WATCH_BLOCKED && watch_blocked(w) == GATE_COUNT)
+		watch_event(w, WATCH_EV_ALLOWED);
+}
+
+void watch_judge_now(struct watch *w)
+{
+	enum verdict_code before = w->verdict.code;
+	enum watch_state was = w->state;
+	const struct facts *f;
+	bool changed;
+
+	if (!w->master || w->state == WATCH_STOPPED)
+		return;
+	f = watch_facts(w);
+	w->verdict = verdict_of(f);
+	changed = w->verdict.code != before;
+	if (changed)
+		w->verdict_since = f->now;
+	watch_tell_verdict(w, before);
+	follow(w);
+	add_picture(w, f, changed || w->state != was);
+	if (changed && w->state == was && w->env.changed)
+		w->env.changed(w->env.arg, w);
+	loop_timer_move(w->judge,
+	        clock_sooner(w->verdict.again, is_quiet(w) ? CLOCK_NEVER : clock_in(RING_MS)));
+}
+
+static void on_judge(void *arg)
+{
+	watch_judge_now(arg);
+}
+
+void watch_judge(struct watch *w)
+{
+	loop_timer_move(w->judge, clock_ms());
+}
+
+/* All that can be known is known: what now? */
+void watch_decided(struct watch *w)
+{
+	if (w->state != WATCH_DEAD)
+		return;
+	watch_log(w, LOG_LV_INFO, "Master is down!");
+	if (w->env.dead)
+		w->env.dead(w->env.arg, w);
+	if (w->state == WATCH_DEAD && watch_blocked(w) != GATE_COUNT)
+		watch_event(w, WATCH_EV_FORBIDDEN);
+	watch_judge(w);
+}
+
+/* ---- slaves ---- */
+
+static void replica_changed(void *arg, const struct replica *r)
+{
+	struct watch_member *m = arg;
+	const struct replica_view *v = replica_view(r);
+	char who[80];
+
+	if (v->up != m->was_up || (v->silent_since != 0) != m->was_silent) {
+		snprintf(who, sizeof(who), "replica %s:%d", m->conf->hostname, m->conf->port);
+		evidence_say(m->w->evidence, who, "%s", v->up ? "it answers" : v->err.text);
+	}
+	m->was_up = v->up;
+	m->was_silent = v->silent_since != 0;
+	watch_judge(m->w);
+}
+
+static void start_replica(struct watch_member *m, size_t i)
+{
+	struct watch *w = m->w;
+	int64_t timeout = watch_interval(w);
+	struct replica_opts o = {
+		.poll_ms = w->master->replica_interval, .changed = replica_changed, .arg = m
+	};
+
+	timeout = timeout < REPLICA_LEAST_MS ? REPLICA_LEAST_MS : timeout;
+	o.timeout_ms = timeout > REPLICA_MOST_MS ? REPLICA_MOST_MS : timeout;
+	o.first_ms = w->opts.spread_ms + 50 * (int64_t)i;
+	m->was_up = m->was_silent = false;
+	m->replica = replica_new(w->env.loop, w->env.jobs, m->conf, &o);
+}
+
+static int priority_of(const struct watch *w, const struct conf_server *s)
+{
+	return s == w->master ? 0 : s->candidate_master ? 1 : 2;
+}
+
+static void stop_master(struct watch *w)
+{
+	if (!w->master)
+		return;
+	watch_gather_free(w);
+	watch_look_stop(w);
+	for (size_t i = 0; i < w->conf->n_servers; i++)
+		replica_free(TAKE(w->members[i].replica));
+}
+
+void watch_set_master(struct watch *w, const struct conf_server *master)
+{
+	stop_master(w);
+	w->master = master;
+	memset(&w->verdict, 0, sizeof(w->verdict));
+	w->verdict.again = CLOCK_NEVER;
+	w->tree.why_unknown[0] = '\0';
+	if (!master)
+		return;
+	for (size_t i = 0; i < w->conf->n_servers; i++) {
+		struct watch_member *m = &w->members[i];
+
+		link_set_priority(m->link, priority_of(w, m->conf));
+		if (m->conf != master)
+			start_replica(m, i);
+	}
+	watch_look_start(w);
+	watch_gather_quiet(w);
+	if (!str_is(w->remembered, master->id))
+		watch_keep_save(w);
+}
+
+/* ---- witnesses ---- */
+
+struct names {
+	struct watch_anchor *anchor;
+	const struct conf *conf;
+	const char *text;
+	struct witness_hosts hosts;
+};
+
+static bool find_witnesses(struct job *j, void *arg, struct err *e)
+{
+	struct names *n = arg;
+
+	return witness_parse(n->text, n->conf->defaults, job_deadline(j), &n->hosts, e);
+}
+
+static void link_changed(void *arg, struct link *l)
+{
+	(void)l;
+	watch_judge(arg);
+}
+
+static void use_witnesses(struct watch *w)
+{
+	w->n_extras = w->hosts.len;
+	w->extras = xzalloc((w->n_extras + 1) * sizeof(*w->extras));
+	for (size_t i = 0; i < w->n_extras; i++) {
+		const struct link_opts o = { .priority = 1 };
+		struct watch_extra *x = &w->extras[i];
+
+		x->conf = w->hosts.items[i];
+		x->link = link_new(w->env.links, x->conf, &o, link_changed, w);
+	}
+	if (w->master)
+		watch_gather_witnesses(w);
+}
+
+static void witnesses_found(struct job *j, void *arg, const struct err *e)
+{
+	struct names *n = arg;
+	struct watch *w = n->anchor->w;
+
+	(void)j;
+	if (w && e) {
+		watch_log(w, LOG_LV_ERROR, "witnesses: %s", e->text);
+		evidence_say(w->evidence, "manager", "witnesses: %s", e->text);
+	} else if (w) {
+		w->hosts = n->hosts;
+		n->hosts = (struct witness_hosts){ 0 };
+		use_witnesses(w);
+	}
+	watch_let_go(n->anchor);
+	n->anchor = NULL;
+}
+
+static void names_free(void *arg)
+{
+	struct names *n = arg;
+
+	if (n->anchor) /* never begun: the pool is closed */
+		watch_let_go(n->anchor);
+	witness_hosts_done(&n->hosts);
+	free(n);
+}
+
+static void start_witnesses(struct watch *w)
+{
+	const char *text = w->conf->servers[0]->witnesses;
+	struct names *n;
+
+	if (!text || !*text)
+		return;
+	n = xzalloc(sizeof(*n));
+	n->anchor = watch_hold(w);
+	n->conf = w->conf;
+	n->text = text;
+	job_start(w->env.jobs, job_new("look up witnesses", clock_in(NAMES_MS), find_witnesses,
+	                               witnesses_found, names_free, n));
+}
+
+/* ---- life ---- */
+
+static void start_members(struct watch *w)
+{
+	w->members = xzalloc(w->conf->n_servers * sizeof(*w->members));
+	for (size_t i = 0; i < w->conf->n_servers; i++) {
+		struct watch_member *m = &w->members[i];
+		const struct link_opts o = { .priority = priority_of(w, w->conf->servers[i]) };
+
+		m->w = w;
+		m->conf = w->conf->servers[i];
+		m->link = link_new(w->env.links, m->conf, &o, link_changed, w);
+	}
+}
+
+static void on_pause_end(void *arg)
+{
+	watch_resume(arg, "the end of its time");
+}
+
+struct watch *watch_new(
+        const struct watch_env *env, const struct conf *conf, const struct watch_opts *o)
+{
+	struct watch *w = xzalloc(sizeof(*w));
+
+	w->env = *env;
+	w->opts = *o;
+	w->conf = conf;
+	w->born = w->since = clock_ms();
+	w->anchor = xzalloc(sizeof(*w->anchor));
+	*w->anchor = (struct watch_anchor){ w, 1 };
+	w->evidence = evidence_new();
+	w->verdict.again = CLOCK_NEVER;
+	w->alarmed = VERDICT_HEALTHY;
+	w->status_state = STATUS_FILE_INITIALIZING_MONITOR;
+	w->judge = loop_timer_new(env->loop, CLOCK_NEVER, on_judge, w);
+	watch_keep_load(w);
+	w->pause_timer = loop_timer_new(
+	        env->loop, w->pause.on ? w->pause.until : CLOCK_NEVER, on_pause_end, w);
+	start_members(w);
+	start_witnesses(w);
+	watch_status(w, STATUS_FILE_INITIALIZING_MONITOR);
+	if (o->master)
+		watch_set_master(w, o->master);
+	watch_tree_start(w);
+	watch_gate_refresh(w);
+	return w;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	w->state = WATCH_STOPPED;
+	watch_status_end(w);
+	watch_tree_stop(w);
+	stop_master(w);
+	witness_free(w->witnesses);
+	for (size_t i = 0; i < w->conf->n_servers; i++)
+		link_free(w->members[i].link);
+	for (size_t i = 0; i < w->n_extras; i++)
+		link_free(w->extras[i].link);
+	witness_hosts_done(&w->hosts);
+	loop_timer_free(w->judge);
+	loop_timer_free(w->alarm);
+	loop_timer_free(w->pause_timer);
+	evidence_free(w->evidence);
+	free(w->members);
+	free(w->extras);
+	free(w->remembered);
+	w->anchor->w = NULL;
+	watch_let_go(w->anchor);
+	free(w);
+}
+
+const struct conf *watch_conf(const struct watch *w)
+{
+	return w->conf;
+}
+
+enum watch_state watch_state(const struct watch *w)
+{
+	return w->state;
+}
+
+int64_t watch_since(const struct watch *w)
+{
+	return w->since;
+}
+
+const struct verdict *watch_verdict(const struct watch *w)
+{
+	return &w->verdict;
+}
+
+const struct evidence *watch_evidence(const struct watch *w)
+{
+	return w->evidence;
+}
+
+const struct conf_server *watch_master(const struct watch *w)
+{
+	return w->master;
+}
+
+bool watch_is_silent(const struct watch *w)
+{
+	return w->probe.silent_since != 0;
+}
+
+bool watch_ssh_works(const struct watch *w)
+{
+	const struct link_view *v;
+
+	if (!w->master)
+		return false;
+	v = link_view(watch_member(w, w->master)->link);
+	return v->state == LINK_UP && !w->gather.call_failed;
+}
+
+/* ---- orders ---- */
+
+void watch_pause(struct watch *w, int64_t for_ms, const char *reason, const char *by)
+{
+	w->pause.on = true;
+	w->pause.until = clock_in(for_ms);
+	snprintf(w->pause.reason, sizeof(w->pause.reason), "%s", reason ? reason : "");
+	snprintf(w->pause.by, sizeof(w->pause.by), "%s", by);
+	loop_timer_move(w->pause_timer, w->pause.until);
+	evidence_say(w->evidence, "person", "paused by %s: %s", by, w->pause.reason);
+	watch_log_event(w, LOG_EV_PAUSED, "paused by %s: %s", by, w->pause.reason);
+	watch_note(w, "pause", by, "%s", w->pause.reason);
+	watch_keep_save(w);
+	watch_judge(w);
+}
+
+bool watch_resume(struct watch *w, const char *by)
+{
+	if (!w->pause.on)
+		return false;
+	w->pause.on = false;
+	loop_timer_move(w->pause_timer, CLOCK_NEVER);
+	evidence_say(w->evidence, "person", "resumed by %s", by);
+	watch_log_event(w, LOG_EV_RESUMED, "resumed by %s", by);
+	watch_note(w, "resume", by, "resumed");
+	watch_keep_save(w);
+	watch_look(w);
+	return true;
+}
+
+bool watch_is_paused(const struct watch *w)
+{
+	return w->pause.on;
+}
+
+void watch_look(struct watch *w)
+{
+	watch_tree_read(w);
+	if (w->master && w->probe.silent_since)
+		watch_gather_start(w);
+	watch_judge(w);
+}
+
+void watch_void(struct watch *w)
+{
+	if (!w->master)
+		return;
+	evidence_say(w->evidence, "manager", "mhad stood still: what was under way is asked again");
+	watch_look_void(w);
+	watch_gather_void(w);
+	for (size_t i = 0; i < w->conf->n_servers; i++) {
+		if (w->members[i].replica)
+			replica_poll_now(w->members[i].replica);
+	}
+	watch_judge(w);
+}
