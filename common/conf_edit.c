@@ -182,12 +182,12 @@ static bool edit_start(struct edit *d, const char *path, struct err *e)
 		err_sys(e, "cannot open %s", path);
 		return false;
 	}
+	d->tmp = tmp_path(real);
+	d->real = TAKE(real);
 	if (!str_ends(path, ".cnf")) {
 		err_set(e, ERR_PRECOND, 0, "%s is not in MHA's format (.cnf)", path);
 		return err_hint(e, "edit mhad's own files by hand; mhactl check config tests them");
 	}
-	d->tmp = tmp_path(real);
-	d->real = TAKE(real);
 	return lock_file(d, e) && read_file(d, e);
 }
 

@@ -49,8 +49,7 @@ struct db_opts {
 	const char *socket; /* Unix socket instead of address and port; NULL usually */
 	const char *user, *password;
 
-	/* PEM files.  The CA's is for VERIFY_* only; in the other modes the library reads all of the system's at each TLS
-	 * login, which costs 15 ms.  Certificate and key are ours. */
+	/* PEM files.  The CA's is for VERIFY_* only: the system's are never asked.  Certificate and key are ours. */
 	enum db_tls tls;
 	const char *tls_ca, *tls_cert, *tls_key;
 

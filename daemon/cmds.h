@@ -6,13 +6,24 @@
 #pragma once
 #include "cmd.h"
 
-int cmd_check_ssh(struct cmd *c, int argc, char **argv);      /* cmd_ssh.c */
-int cmd_check_repl(struct cmd *c, int argc, char **argv);     /* cmd_repl.c */
-int cmd_check_config(struct cmd *c, int argc, char **argv);   /* cmd_config.c */
-int cmd_config_show(struct cmd *c, int argc, char **argv);    /* cmd_config.c */
-int cmd_config_explain(struct cmd *c, int argc, char **argv); /* cmd_config.c */
-int cmd_config_convert(struct cmd *c, int argc, char **argv); /* cmd_config.c */
-int cmd_config_sample(struct cmd *c, int argc, char **argv);  /* cmd_config.c */
-int cmd_config_manual(struct cmd *c, int argc, char **argv);  /* cmd_config.c */
-int cmd_check_hooks(struct cmd *c, int argc, char **argv);    /* cmd_hooks.c */
-int cmd_topology(struct cmd *c, int argc, char **argv);       /* cmd_topology.c */
+int cmd_check_ssh(struct cmd *c, int argc, char **argv);       /* cmd_ssh.c */
+int cmd_check_repl(struct cmd *c, int argc, char **argv);      /* cmd_repl.c */
+int cmd_check_config(struct cmd *c, int argc, char **argv);    /* cmd_config.c */
+int cmd_config_show(struct cmd *c, int argc, char **argv);     /* cmd_config.c */
+int cmd_config_explain(struct cmd *c, int argc, char **argv);  /* cmd_config.c */
+int cmd_config_convert(struct cmd *c, int argc, char **argv);  /* cmd_config.c */
+int cmd_config_sample(struct cmd *c, int argc, char **argv);   /* cmd_config.c */
+int cmd_config_manual(struct cmd *c, int argc, char **argv);   /* cmd_config.c */
+int cmd_check_hooks(struct cmd *c, int argc, char **argv);     /* cmd_hooks.c */
+int cmd_topology(struct cmd *c, int argc, char **argv);        /* cmd_topology.c */
+int cmd_secondary_check(struct cmd *c, int argc, char **argv); /* cmd_secondary.c */
+int cmd_check_status(struct cmd *c, int argc, char **argv);    /* cmd_check_status.c */
+int cmd_stop(struct cmd *c, int argc, char **argv);            /* cmd_stop.c */
+int cmd_conf_host(struct cmd *c, int argc, char **argv);       /* cmd_conf_host.c */
+int cmd_status(struct cmd *c, int argc, char **argv);          /* cmd_live.c, as all below */
+int cmd_why(struct cmd *c, int argc, char **argv);
+int cmd_pause(struct cmd *c, int argc, char **argv);
+int cmd_resume(struct cmd *c, int argc, char **argv);
+int cmd_ack(struct cmd *c, int argc, char **argv);
+int cmd_reload(struct cmd *c, int argc, char **argv);
+int cmd_history(struct cmd *c, int argc, char **argv);

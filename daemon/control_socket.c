@@ -31,7 +31,7 @@ static bool take_lock(struct control *c, struct err *e)
 		return err_hint(e, "mhactl --socket=%s status", c->path);
 	}
 	c->lock_fd = fd;
-	fd = -1;
+	fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): its cleanup looks at it */
 	return true;
 }
 
@@ -68,22 +68,19 @@ static bool remove_stale(const struct sockaddr_un *addr, struct err *e)
 	return true;
 }
 
-/* With two groups the file cannot admit just both: control_peer.c does. */
+/* With two groups the file cannot admit just both: it admits all, and control_peer.c tells them apart. */
 static bool set_rights(const struct control *c, const char *path, struct err *e)
 {
 	const struct control_groups *g = &c->groups;
 	gid_t gid = g->read != CONTROL_NO_GROUP ? g->read : g->admin;
-	bool two =
-	        g->read != CONTROL_NO_GROUP && g->admin != CONTROL_NO_GROUP && g->read != g->admin;
+	bool two = gid != g->admin && g->admin != CONTROL_NO_GROUP;
 
-	if (gid != CONTROL_NO_GROUP && lchown(path, (uid_t)-1, gid)) {
+	if (!two && gid != CONTROL_NO_GROUP && lchown(path, (uid_t)-1, gid)) {
 		err_sys(e, "cannot give %s to the group %s", path,
 		        g->read_name ? g->read_name : g->admin_name);
 		return err_hint(e, "mhad's user has to be a member of that group");
 	}
-	if (chmod(path, two ? 0666 : 0660))
-		return err_sys(e, "cannot set the mode of %s", path);
-	return true;
+	return !chmod(path, two ? 0666 : 0660) || err_sys(e, "cannot set the mode of %s", path);
 }
 
 static bool open_for_clients(const struct control *c, int fd, const char *path, struct err *e)
@@ -109,7 +106,7 @@ static bool bind_at(struct control *c, const struct sockaddr_un *addr, struct er
 		return false;
 	}
 	c->fd = fd;
-	fd = -1;
+	fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): its cleanup looks at it */
 	return true;
 }
 

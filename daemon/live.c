@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { FAILOVER_MOST = 44 };
+
 const char *const live_titles[LIVE_COLS] = { "CLUSTER", "STATE", "VERDICT", "MASTER", "PROBE",
 	"REPLICAS", "LAG", "SINCE", "FAILOVER" };
 const char *const live_replica_titles[LIVE_R_COLS] = { "REPLICA", "STATE", "BEHIND", "IO", "SQL",
@@ -145,10 +147,14 @@ static const char *trouble_of(const json_t *replica)
 
 static void add_behind(struct str *out, const json_t *j)
 {
-	if (json_is_number(j))
-		live_add_span(out, (int64_t)(json_number_value(j) * 1000));
-	else
+	double s = json_number_value(j);
+
+	if (!json_is_number(j))
 		str_addc(out, '-');
+	else if (s < 60)
+		str_addf(out, "%.0f s", s);
+	else
+		live_add_span(out, (int64_t)(s * 1000));
 }
 
 void live_replica_cell(struct str *out, const json_t *replica, enum live_replica_col col)
@@ -175,7 +181,10 @@ static void add_replicas(struct str *out, const json_t *cluster)
 		str_addc(out, '-');
 		return;
 	}
-	json_array_foreach(all, i, one) good += !trouble_of(one);
+	json_array_foreach(all, i, one)
+	{
+		good += !trouble_of(one);
+	}
 	str_addf(out, "%zu/%zu", good, json_array_size(all));
 }
 
@@ -209,12 +218,25 @@ static void add_probe(struct str *out, const json_t *cluster)
 		str_add(out, json_is_integer(j) ? "<1 ms" : "-");
 }
 
+/* A gate's whole text is for the pages of one cluster. */
 static void add_failover(struct str *out, const json_t *cluster)
 {
-	if (json_is_true(json_object_get(cluster, "would_fail_over")))
+	AUTO_STR struct str gate = STR_INIT;
+
+	if (json_is_true(json_object_get(cluster, "would_fail_over"))) {
 		str_add(out, "would fail over");
-	else
-		live_add(out, cluster, "gate");
+		return;
+	}
+	if (str_is(text_of(cluster, "verdict"), "healthy")) {
+		str_add(out, "not needed");
+		return;
+	}
+	live_add(&gate, cluster, "gate");
+	if (live_width(gate.p) > FAILOVER_MOST) {
+		str_cut(&gate, live_cut(gate.p, FAILOVER_MOST - 2));
+		str_add(&gate, "..");
+	}
+	str_add(out, gate.p);
 }
 
 void live_cell(struct str *out, const json_t *cluster, enum live_col col)
@@ -248,11 +270,10 @@ void live_add_would(struct str *out, const json_t *cluster)
 
 	if (json_is_true(would)) {
 		str_add(out, "yes");
-		return;
-	}
-	str_add(out, json_is_false(would) ? "no" : "-");
-	if (*text_of(cluster, "gate")) {
-		str_add(out, ": ");
+	} else if (str_is(text_of(cluster, "verdict"), "healthy")) {
+		str_add(out, "no: the master is healthy");
+	} else {
+		str_add(out, "no: ");
 		live_add(out, cluster, "gate");
 	}
 }

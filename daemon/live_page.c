@@ -71,6 +71,11 @@ static void add_rows(struct table *t, const json_t *array, const char *const *na
 	}
 }
 
+static bool is_healthy(const json_t *cluster)
+{
+	return str_is(json_string_value(json_object_get(cluster, "verdict")), "healthy");
+}
+
 /* ---- status ----------------------------------------------------------------------------------- */
 
 static void add_clusters(struct str *out, const json_t *clusters)
@@ -197,30 +202,50 @@ void live_cluster(struct str *out, const json_t *cluster)
 		str_addc(out, '\n');
 	}
 	add_replicas(out, json_object_get(cluster, "replicas"));
-	if (!live_is_well(cluster, &why))
+	/* Another verdict than healthy has said so above. */
+	if (!live_is_well(cluster, &why) && is_healthy(cluster))
 		str_addf(out, "\nNot well: %s\n", why.p);
 }
 
 /* ---- why -------------------------------------------------------------------------------------- */
 
-/* The first gate that blocks is the answer. */
-static void add_would(struct str *out, const json_t *why)
+/* The first gate that blocks; `but` is left out (NULL: none). */
+static const json_t *blocking(const json_t *gates, const char *but)
 {
-	const json_t *gates = json_object_get(why, "gates"), *one;
+	const json_t *one;
 	size_t i;
 
 	json_array_foreach(gates, i, one)
 	{
-		if (!json_is_true(json_object_get(one, "blocks")))
-			continue;
-		str_add(out, "no: ");
-		live_add(out, one, "text");
-		return;
+		const char *name = json_string_value(json_object_get(one, "name"));
+
+		if (json_is_true(json_object_get(one, "blocks")) && !(but && str_is(name, but)))
+			return one;
 	}
-	if (json_is_array(gates))
-		str_add(out, "yes");
-	else
-		live_add_would(out, why);
+	return NULL;
+}
+
+static void add_answer(struct str *out, const char *question, const json_t *gate)
+{
+	str_addf(out, "%s%s", question, gate ? "no: " : "yes");
+	if (gate)
+		live_add(out, gate, "text");
+	str_addc(out, '\n');
+}
+
+/* While all is well, what matters is whether something would stand in the way. */
+static void add_would(struct str *out, const json_t *why)
+{
+	const json_t *gates = json_object_get(why, "gates");
+
+	if (!json_is_array(gates)) {
+		str_add(out, "Would mhad fail over now?  -\n");
+	} else if (is_healthy(why)) {
+		str_add(out, "Would mhad fail over now?  no: the master is healthy\n");
+		add_answer(out, "And if the master died?    ", blocking(gates, "verdict"));
+	} else {
+		add_answer(out, "Would mhad fail over now?  ", blocking(gates, NULL));
+	}
 }
 
 void live_gates(struct str *out, const json_t *why)
@@ -327,7 +352,10 @@ static void add_ring(struct str *out, const json_t *ring)
 	size_t i;
 
 	str_add(out, "\nRing\n");
-	json_array_foreach(all, i, one) add_picture(out, one);
+	json_array_foreach(all, i, one)
+	{
+		add_picture(out, one);
+	}
 	if (!json_array_size(all))
 		str_add(out, "  nothing is in it yet\n");
 }
@@ -342,9 +370,8 @@ void live_why(struct str *out, const json_t *why, bool ring)
 	live_add(out, why, "verdict");
 	str_add(out, "\n  ");
 	live_add_sentence(out, why);
-	str_add(out, "\n\nWould mhad fail over now?  ");
+	str_add(out, "\n\n");
 	add_would(out, why);
-	str_addc(out, '\n');
 	live_gates(out, why);
 	live_evidence(out, why);
 	if (ring)

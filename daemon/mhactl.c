@@ -15,6 +15,23 @@ static int cmd_help(struct cmd *c, int argc, char **argv);
 #define ARGS_CLUSTER "[--json] CLUSTER|--conf=FILE"
 
 static const struct cmd_verb verbs[] = {
+	{ "status", cmd_status, false, "[--json] [--watch] [CLUSTER]",
+	        "all clusters at a glance, or one of them; --watch: a live screen",
+	        "Asks the running mhad. Exit code 0: all masters are healthy, 1: not all." },
+	{ "why", cmd_why, false, "[--json] [--ring] [--save=FILE] CLUSTER",
+	        "would mhad fail over now, and if not, why not?",
+	        "The verdict, every gate, and who said what when. --save keeps the evidence for a "
+	        "replay." },
+	{ "pause", cmd_pause, false, "[--for=30m] [--reason=TEXT] CLUSTER|--all",
+	        "forbid mhad to act; it goes on watching", NULL },
+	{ "resume", cmd_resume, false, "CLUSTER|--all", "allow it again", NULL },
+	{ "ack", cmd_ack, false, "--reason=TEXT CLUSTER",
+	        "allow a failover again although there was one lately, or one failed",
+	        "The reason is kept." },
+	{ "history", cmd_history, false, "[--limit=N] [--json] CLUSTER",
+	        "what happened to a cluster", NULL },
+	{ "reload", cmd_reload, false, "", "have mhad read its files again",
+	        "A cluster whose file is broken keeps its old settings." },
 	{ "topology", cmd_topology, false, ARGS_CLUSTER,
 	        "the tree of a cluster: roles, versions, lag, and what is wrong",
 	        "All servers are read now and at once; nothing is changed. Exit code 1: no server "
@@ -56,6 +73,25 @@ static const struct cmd_verb verbs[] = {
 	        "--conf=FILE [--global_conf=FILE] [--manager-only]",
 	        "MHA's check of SSH between all hosts (mhactl check ssh --all-pairs)",
 	        "Exit code 0 or 1." },
+	{ "masterha_secondary_check", cmd_secondary_check, true,
+	        "-s HOST1 -s HOST2 .. --master_host=HOST [options]",
+	        "MHA's look at the master from other hosts",
+	        "Exit code 0: seen from none of them; 2: one could not be asked; 3: seen from "
+	        "one." },
+	{ "masterha_check_status", cmd_check_status, true,
+	        "--conf=FILE | --app=NAME --manager_workdir=DIR",
+	        "MHA's question whether a manager runs, and how its master is",
+	        "One line on standard output. Exit code: the number in it (0: it runs and the "
+	        "master answers; 2: it does not run), 1 for any failure." },
+	{ "masterha_stop", cmd_stop, true,
+	        "--conf=FILE | --app=NAME --manager_workdir=DIR [--abort]",
+	        "MHA's way to stop the manager of one cluster",
+	        "Exit code 0: it was stopped or was not running; 1: it goes on." },
+	{ "masterha_conf_host", cmd_conf_host, true,
+	        "--command=add|delete --conf=FILE [--block=N] --hostname=HOST",
+	        "MHA's editor for the servers of a .cnf file",
+	        "The file is edited in place: comments and order stay. It is replaced in one step, "
+	        "and only by one that can be loaded." },
 };
 
 static const char examples[] =

@@ -48,6 +48,7 @@ struct mhad {
 	struct control *control;
 	struct loop_signal *signals[3];
 	bool ready;
+	int exit;
 };
 
 static bool make_dir(const char *path, mode_t mode, struct err *e)
@@ -106,11 +107,28 @@ static void status_changed(void *arg)
 	sd_status(m->sd, "%s", line);
 }
 
+/* With nothing at all to watch the start has failed, and says so to whoever waits for it.  One bad
+ * file among others is no reason to leave the others alone. */
+static void give_up(struct mhad *m, const json_t *problems)
+{
+	struct err e = { 0 };
+
+	err_set(&e, ERR_CONFIG, 0, "%s", json_string_value(json_array_get(problems, 0)));
+	sd_failed(m->sd, &e);
+	log_error("No cluster can be watched. Exit.");
+	m->exit = CMD_CONFIG;
+	loop_stop(m->loop);
+}
+
 static void loaded(void *arg, const struct fleet_loaded *r)
 {
 	struct mhad *m = arg;
 	char line[120];
 
+	if (!m->ready && !r->clusters && json_array_size(r->problems)) {
+		give_up(m, r->problems);
+		return;
+	}
 	fleet_line(m->fleet, line, sizeof(line));
 	log_info("%s: %zu clusters, %zu problems.", m->ready ? "Reloaded" : "Ready", r->clusters,
 	        json_array_size(r->problems));
@@ -183,8 +201,7 @@ static bool start(struct mhad *m, struct err *e)
 	if (!lock_state(m, e))
 		return false;
 	lock_memory();
-	if (geteuid() && !access(HOOKD_PATH, W_OK))
-		hook_use_helper(HOOKD_PATH);
+	hook_use_helper(geteuid() && !access(HOOKD_PATH, W_OK) ? HOOKD_PATH : NULL);
 	m->jobs = job_pool_new(m->loop, WORKERS);
 	m->links = link_room_new(m->loop, LINKS);
 	m->fleet = fleet_new(m->loop, m->jobs, m->links, &o);
@@ -230,7 +247,7 @@ static int run(struct mhad *m)
 	loop_run(m->loop);
 	finish(m);
 	log_info("mhad has ended.");
-	return CMD_OK;
+	return m->exit;
 }
 
 static int serve_hook(void)

@@ -130,7 +130,10 @@ static void add_counts(struct str *out, const json_t *status)
 	const json_t *clusters = json_object_get(status, "clusters"), *one;
 	size_t i, ill = 0;
 
-	json_array_foreach(clusters, i, one) ill += !live_is_well(one, NULL);
+	json_array_foreach(clusters, i, one)
+	{
+		ill += !live_is_well(one, NULL);
+	}
 	str_addf(out, "   %zu cluster%s, ", json_array_size(clusters),
 	        json_array_size(clusters) == 1 ? "" : "s");
 	if (ill)

@@ -100,8 +100,8 @@ static void read_host(struct watch *w, const json_t *v)
 	h.disk_full = str_is(wrote, "full");
 	h.disk_stuck = str_is(wrote, "timeout") || str_is(wrote, "busy");
 	if (h.process != w->host.process || h.state != w->host.state || !w->host.asked)
-		evidence_say(w->evidence, "host", "%s%s%c%s", words[h.process],
-		        h.state ? " (state " : "", h.state ? h.state : ' ', h.state ? ")" : "");
+		evidence_say(w->evidence, "host", h.state ? "%s (state %c)" : "%s",
+		        words[h.process], h.state);
 	if (h.disk_full != w->host.disk_full || h.disk_stuck != w->host.disk_stuck)
 		evidence_say(w->evidence, "host", "a write to the data directory: %s", wrote);
 	w->host = h;
@@ -194,7 +194,7 @@ static void got_sight(void *arg, const struct witness_answer *a)
 	for (size_t i = 0; a->kind == WITNESS_EXTRA && i < w->n_extras; i++) {
 		struct watch_extra *x = &w->extras[i];
 
-		if (!str_is(x->conf->hostname, a->name))
+		if (!str_is(link_name(x->link), a->name))
 			continue;
 		keep_sight(w, a, &x->sight, &x->asked);
 		x->missed = a->silent ? a->asked : 0;

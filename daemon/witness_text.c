@@ -144,14 +144,12 @@ static void read_bytes(struct witness_answer *a, int status, const char *hex)
 	} else if (n == 7 && b[4] == 0xff) {
 		set_reach(a, WITNESS_ERROR);
 		snprintf(a->detail, sizeof(a->detail), "error %d", b[5] | b[6] << 8);
-	} else if (!n && status != 124) {
-		set_reach(a, WITNESS_REFUSED);
-		snprintf(a->detail, sizeof(a->detail), "closed without a greeting");
 	} else {
 		set_reach(a, WITNESS_OPEN);
-		snprintf(a->detail, sizeof(a->detail),
-		        n ? "what answers there is no MySQL server"
-		          : "the port accepts, no greeting comes");
+		snprintf(a->detail, sizeof(a->detail), "%s",
+		        n               ? "what answers there is no MySQL server"
+		        : status == 124 ? "the port accepts, no greeting comes"
+		                        : "closed without a greeting");
 	}
 }
 

@@ -15,10 +15,10 @@
 #include <unistd.h>
 #include "dir.h"
 
-#define PORTION    (256u << 10)
-#define PORTIONS   4
-#define PUSH_EVERY (8u << 20) /* bytes that set out for the disk at a time */
-#define STACK      (64u << 10)
+#define PORTION  (2u << 20)
+#define PORTIONS 3
+#define ALIGN    4096
+#define STACK    (64u << 10)
 
 struct out {
 	int fd;
@@ -27,13 +27,15 @@ struct out {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct portion *filling; /* the caller's: of the ring, not given yet; or NULL */
+	void *mem;               /* owned */
+	bool direct;             /* past the page cache, which the server needs more than we do */
 	/* under the lock */
 	struct err failed;
 	bool ended;            /* nothing more will come */
 	unsigned given, taken; /* portions so far */
 	struct portion {
 		size_t n;
-		uint8_t bytes[PORTION];
+		uint8_t *bytes; /* in `mem` */
 	} ring[PORTIONS];
 };
 
@@ -71,12 +73,24 @@ static int make_file(const char *path, struct err *e)
 	return fd;
 }
 
+static void end_direct(struct out *o)
+{
+	o->direct = false;
+	(void)fcntl(o->fd, F_SETFL, 0);
+}
+
+/* The end of the file is seldom aligned; and some file systems refuse only here. */
 static bool write_portion(struct out *o, const struct portion *p, struct err *e)
 {
 	for (size_t at = 0; at < p->n;) {
-		ssize_t done = write(o->fd, p->bytes + at, p->n - at);
+		ssize_t done;
 
-		if (done < 0 && errno != EINTR)
+		if (o->direct && p->n % ALIGN)
+			end_direct(o);
+		done = write(o->fd, p->bytes + at, p->n - at);
+		if (done < 0 && errno == EINVAL && o->direct)
+			end_direct(o);
+		else if (done < 0 && errno != EINTR)
 			return err_sys(e, "write %s", o->path);
 		at += done > 0 ? (size_t)done : 0;
 	}
@@ -112,17 +126,12 @@ static void *write_all(void *arg)
 	struct out *o = arg;
 	struct portion *p;
 	struct err e = { 0 };
-	off_t pushed = 0, at = 0;
 
 	while ((p = next_portion(o))) {
 		/* Behind a failure the rest is thrown away: the caller hears of it soon. */
-		if (e.kind == ERR_NONE && write_portion(o, p, &e))
-			at += (off_t)p->n;
+		if (e.kind == ERR_NONE)
+			(void)!write_portion(o, p, &e);
 		portion_done(o, &e);
-		if (at - pushed >= PUSH_EVERY) {
-			sync_file_range(o->fd, pushed, at - pushed, SYNC_FILE_RANGE_WRITE);
-			pushed = at;
-		}
 	}
 	return NULL;
 }
@@ -145,11 +154,23 @@ static bool start_thread(struct out *o, struct err *e)
 	return error == 0 || err_sys(e, "start a thread");
 }
 
+/* Aligned as direct writing demands. */
+static void make_ring(struct out *o)
+{
+	uint8_t *p;
+
+	o->mem = xmalloc(PORTIONS * PORTION + ALIGN);
+	p = (uint8_t *)o->mem + (ALIGN - (uintptr_t)o->mem % ALIGN);
+	for (size_t i = 0; i < PORTIONS; i++)
+		o->ring[i].bytes = p + i * PORTION;
+}
+
 static void free_it(struct out *o)
 {
 	pthread_cond_destroy(&o->changed);
 	pthread_mutex_destroy(&o->lock);
 	close(o->fd);
+	free(o->mem);
 	free(o->path);
 	free(o);
 }
@@ -163,7 +184,9 @@ struct out *out_open(const char *path, struct err *e)
 		return NULL;
 	o = xzalloc(sizeof(*o));
 	o->fd = fd;
+	o->direct = fcntl(fd, F_SETFL, O_DIRECT) == 0;
 	o->path = xstrdup(path);
+	make_ring(o);
 	pthread_mutex_init(&o->lock, NULL);
 	pthread_cond_init(&o->changed, NULL);
 	if (start_thread(o, e))

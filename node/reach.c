@@ -162,7 +162,7 @@ static bool listen_to(struct check *c, int fd, struct err *e)
 			return failed(c, errno, "read", e);
 		if (!n) {
 			snprintf(c->text, sizeof(c->text), "closed without a greeting");
-			return found(c, REACH_REFUSED, 0);
+			return found(c, REACH_OPEN, 0);
 		}
 		have += (size_t)n;
 		if (reach_parse(buf, have, &c->result, &c->code, c->text, sizeof(c->text)))

@@ -11,8 +11,8 @@
  * The answer: {"host", "port", "address", "result", "ms", "errno", "code", "text"}, where result is
  *	greeting	the server speaks; text is its version
  *	error		it speaks an error packet, code and text: it lives
- *	open		the port accepts connections, no greeting came in time: hung, or no such server
- *	refused		the host answers, nothing listens there (or it hangs up at once)
+ *	open		the port accepts connections, but no greeting came: hung, or no such server
+ *	refused		the host answers, nothing listens there
  *	timeout		silence
  *	unreachable	the network says so: errno and text
  * The exit status is 0 if the check could be made, whatever it found.

@@ -175,6 +175,12 @@ def test_one_that_would_fail_over(mhad):
     assert re.search(r"fail over\? +yes", run(mhad.path, "status", "shop", rc=1).out)
 
 
+def test_a_gate_that_says_much(mhad):
+    mhad.answers["status"] = status(cluster("shop", **DEAD | {"gate": "x" * 100}))
+    assert run(mhad.path, "status", rc=1).out.splitlines()[1].endswith("  " + "x" * 42 + "..")
+    assert "no: " + "x" * 100 in run(mhad.path, "status", "shop", rc=1).out
+
+
 def test_what_is_missing_is_a_dash(mhad):
     mhad.answers["status"] = {"clusters": [{"name": "shop"}, {}], "news": [1]}
     lines = run(mhad.path, "status", rc=1).out.splitlines()
@@ -300,7 +306,7 @@ def test_a_large_answer(mhad):
 def test_why(mhad, tmp_path):
     mhad.answers["why"] = WHY
     out = run(mhad.path, "why", "shop").out
-    assert "Would mhad fail over now?  no: the master answers" in out
+    assert "fail over now?  no: the master is healthy\nAnd if the master died?    no: a failover 2 h ago\n" in out
     assert re.search(r"^  blocks recent +a failover 2 h ago\n +-> mhactl ack shop", out, re.M)
     assert re.search(r"^  open   paused +not paused$", out, re.M)
     assert re.search(r"^  \d\d:\d\d:09\.120 +300 ms +probe +a read was answered in 0.4 ms$", out, re.M)
@@ -314,7 +320,11 @@ def test_why(mhad, tmp_path):
     run(mhad.path, "why", "shop", f"--save={saved}")
     assert json.loads(saved.read_text()) == WHY["ring"] and saved.stat().st_mode & 0o777 == 0o600
     assert "cannot make a file" in run(mhad.path, "why", "shop", "--save=/nowhere/x", rc=1).err
-    mhad.answers["why"] = WHY | {"gates": [{"name": "verdict", "blocks": False, "text": "dead", "hint": ""}]}
+    mhad.answers["why"] = WHY | {"gates": WHY["gates"][:2]}
+    assert "And if the master died?    yes" in run(mhad.path, "why", "shop").out
+    mhad.answers["why"] = WHY | {"verdict": "hung"}
+    assert "fail over now?  no: the master answers" in run(mhad.path, "why", "shop").out
+    mhad.answers["why"] = WHY | {"verdict": "hung", "gates": WHY["gates"][1:2]}
     assert "fail over now?  yes" in run(mhad.path, "why", "shop").out
 
 

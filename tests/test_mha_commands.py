@@ -144,7 +144,8 @@ def test_stopped(place):
 
 
 def test_children_left_over(place):
-    with manager(["masterha_manager", f"--conf={place}/app1.cnf"], body="sleep 100 & exec sleep 100") as p:
+    with manager(["masterha_manager", f"--conf={place}/app1.cnf"], body="sleep 100 & echo child; exec sleep 100") as p:
+        assert p.stdout.readline() == "child\n"
         health(place, p.pid, STATES[0][1])
         os.kill(p.pid, signal.SIGKILL)
         until("it ends", lambda: not alive(p.pid))

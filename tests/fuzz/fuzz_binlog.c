@@ -151,6 +151,8 @@ static void compare(const uint8_t *p, size_t n, struct binlog_format *ret, size_
 	struct binlog *a = binlog_new_mem(p, n), *b = binlog_new_source(drip, NULL, &r, NULL);
 	struct binlog_event x, y;
 	enum binlog_next why;
+	const uint8_t *behind;
+	uint64_t before = 0;
 
 	binlog_set_window(b, 64);
 	do {
@@ -162,6 +164,10 @@ static void compare(const uint8_t *p, size_t n, struct binlog_format *ret, size_
 		must(x.size == y.size && x.type == y.type && x.end_pos == y.end_pos &&
 		        x.body_size == y.body_size);
 		must(y.have <= x.have && memcmp(x.bytes, y.bytes, y.have) == 0);
+		behind = binlog_behind(b, before);
+		must(!behind || memcmp(behind, p + before, binlog_offset(b) - before) == 0);
+		if (!behind || y.type % 4 == 0)
+			before = binlog_offset(b);
 		if (!*ret_head) {
 			*ret = *binlog_format(a);
 			*ret_head = binlog_offset(a);

@@ -49,6 +49,15 @@ def as_user(user, *argv, groups=""):
     return ["setpriv", f"--reuid={user}", "--regid=nogroup", f"--groups={groups}" if groups else "--clear-groups", *argv]
 
 
+STATUS = "/var/tmp/app1.master_status.health"
+
+
+def status(sd, name="app1"):
+    """The status file, "" if there is none."""
+    path = sd.path(STATUS.replace("app1", name))
+    return path.read_text() if path.exists() else ""
+
+
 # ---- the service --------------------------------------------------------------------------------
 def test_started_means_loaded(sd):
     """`systemctl start` comes back when the configuration has been read, not before."""
@@ -72,9 +81,17 @@ def test_a_wrong_configuration_is_a_failed_start(sd, text, said):
     assert r.rc == 1
     assert sd.state("mhad") == "failed/failed"
     assert sd.show("mhad", "ExecMainStatus") == "3"
-    status = sd.ctl("status", "mhad", "--no-pager", check=False).out
-    assert re.search(rf"app1\.cnf.*{said}", status, re.I), status
+    text = sd.ctl("status", "mhad", "--no-pager", check=False).out
+    assert re.search(rf"app1\.cnf.*{said}", text, re.I), text
     assert sd.show("mhad", "NRestarts") == "0", "the same file again would not help"
+
+
+def test_one_bad_file_costs_one_cluster(sd):
+    configure(sd)
+    configure(sd, "bad.cnf", text="[server1]\nhostname=127.0.0.1\nnonsense=1\n")
+    sd.ctl("start", "mhad")
+    assert "1 cluster" in sd.show("mhad", "StatusText")
+    assert any("nonsense" in e["MESSAGE"] for e in sd.journal("MHAD_CLUSTER=bad"))
 
 
 def test_reload(sd):
@@ -183,24 +200,61 @@ def test_journal_fields(sd):
     sd.ctl("start", "mhad")
     mine = sd.host.lab.until("it writes of its cluster", lambda: sd.journal("MHAD_CLUSTER=app1"))
     assert all(e["_SYSTEMD_UNIT"] == "mhad.service" and e["MESSAGE"] and e["PRIORITY"] for e in mine)
-    sd.host.lab.until("events have ids", lambda: any(e.get("MESSAGE_ID") for e in sd.journal("MHAD_CLUSTER=app1")))
+    event = sd.host.lab.until("events have ids", lambda: sd.journal("MHAD_CLUSTER=app1", "MHAD_EVENT=no-master"))[0]
+    assert re.fullmatch("[0-9a-f]{32}", event["MESSAGE_ID"])
 
 
 def test_stopping_leaves_replication_alone(sd, lab):
     """Started, watching, stopped: the servers are as they were."""
     cluster = lab.cluster("ma1011", 3)
     def look():
-        return [(s.status("Slave_IO_Running"), s.status("Slave_SQL_Running"), s.status("Master_Host"),
-                 s.variable("read_only")) for s in cluster.slaves] + [cluster.master.variable("read_only")]
+        names = ("Slave_IO_Running", "Slave_SQL_Running", "Master_Host", "Using_Gtid")
+        return [([s.status()[n] for n in names], s.variable("read_only")) for s in cluster.slaves] + [
+            cluster.master.variable("read_only")]
     before = look()
     login(sd)
     configure(sd, text=cluster.conf_text(manager_workdir="/var/tmp"))
     sd.ctl("start", "mhad")
-    lab.until("it watches", lambda: "monitoring" in sd.run(["mhactl", "status"]).out, 20)
+    lab.until("it watches", lambda: "0:PING_OK" in status(sd), 20)
+    assert sd.run(as_user("nobody", "cat", STATUS)).out == status(sd), "for everybody to read"
     r = sd.ctl("stop", "mhad")
     assert r.seconds < 5
     assert sd.show("mhad", "Result") == "success" and sd.show("mhad", "ExecMainStatus") == "0"
+    assert not sd.path(STATUS).exists()
     assert look() == before and cluster.replicates()
+
+
+def test_the_pid_in_a_status_file_is_one_clusters(sd, lab):
+    """People kill it, or its process group: the others go on."""
+    login(sd)
+    for name, first in (("app1", 1), ("app2", 3)):
+        cluster = lab.cluster("ma1011", 2, name=name, first=first)
+        configure(sd, f"{name}.cnf", text=cluster.conf_text(manager_workdir="/var/tmp"))
+    sd.ctl("start", "mhad")
+    main = sd.show("mhad", "MainPID")
+    lab.until("both are watched", lambda: "PING_OK" in status(sd) and "PING_OK" in status(sd, "app2"), 20)
+    pid = status(sd).split("\t")[0]
+    assert pid != main and pid != status(sd, "app2").split("\t")[0]
+    print(pid, sd.run(["ps", "-eo", "pid,ppid,pgid,args"]).out)
+    sd.run(["sh", "-c", 'kill -TERM -- "-$(ps -o pgid= -p $1 | tr -d " ")"', "sh", pid])
+    lab.until("its file is gone", lambda: not sd.path(STATUS).exists())
+    assert sd.state("mhad") == "active/running" and sd.show("mhad", "MainPID") == main
+    assert status(sd, "app2")
+
+
+def test_the_daemons_hooks_are_root(sd, lab):
+    """Killed master, report_script: called by mhad, run by the helper."""
+    cluster = lab.cluster("ma1011", 2)
+    login(sd)
+    sd.host.script("/usr/local/bin/report", 'id -un >/etc/reported; echo "$@" >>/etc/reported')
+    configure(sd, text=cluster.conf_text(manager_workdir="/var/tmp", report_script="/usr/local/bin/report"))
+    sd.ctl("start", "mhad")
+    lab.until("it watches", lambda: "0:PING_OK" in status(sd), 20)
+    cluster.master.kill()
+    report = lab.until("it reports", lambda: sd.host.read("/etc/reported"), 20)
+    assert report.startswith("root\n--orig_master_host=db1 ")
+    dead = lab.until("it tells the journal", lambda: [e for e in sd.journal("MHAD_EVENT=master-dead")])
+    assert dead[0]["MHAD_CLUSTER"] == "app1" and re.fullmatch("[0-9a-f]{32}", dead[0]["MESSAGE_ID"])
 
 
 def login(sd):
@@ -291,18 +345,17 @@ def test_mhad_at_runs_one_mha_file(sd, lab):
     cluster = lab.cluster("ma1011", 3)
     sd.host.write("/etc/mhad/app1.cnf", cluster.conf_text(manager_workdir="/var/tmp"), 0o600)
     sd.ctl("start", "mhad@app1")
-    status = "/var/tmp/app1.master_status.health"
-    text = lab.until("it watches", lambda: (t := sd.path(status).read_text()) and "PING_OK" in t and t, 20)
+    text = lab.until("it watches", lambda: (t := status(sd)) and "PING_OK" in t and t, 20)
     pid = sd.show("mhad@app1", "MainPID")
     assert text == f"{pid}\t0:PING_OK\tmaster:db1"
-    assert sd.run(as_user("nobody", "cat", status)).out == text, "for everybody to read"
+    assert sd.run(as_user("nobody", "cat", STATUS)).out == text, "for everybody to read"
     assert sd.run(["ps", "-o", "user=", "-p", pid]).out.strip() == "root"
     sd.run(["masterha_check_status", "--conf=/etc/mhad/app1.cnf"])
     # Killing what the status file names ends this manager, and nobody starts it again.
     sd.run(["kill", pid])
     lab.until("it has ended", lambda: sd.state("mhad@app1") == "failed/failed")
     assert (sd.show("mhad@app1", "ExecMainStatus"), sd.show("mhad@app1", "NRestarts")) == ("1", "0")
-    assert not sd.path(status).exists()
+    assert not sd.path(STATUS).exists()
     assert cluster.replicates()
 
 

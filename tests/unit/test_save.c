@@ -22,7 +22,10 @@ static bool put_str(void *ctx, const void *bytes, size_t n, struct err *e)
 static bool save_logs(const char *dir, struct save_spec spec, struct str *to, struct save_report *r,
         struct err *e)
 {
-	struct binlog_sink sink = { .put = put_str, .ctx = to };
+	AUTO_STR struct str piecemeal = STR_INIT;
+	struct binlog_sink sink = { .put = put_str, .ctx = to },
+	                   gathers = { .put = put_str, .ctx = &piecemeal, .gathers = true };
+	struct save_report same;
 	struct logs logs;
 	bool ok;
 
@@ -32,10 +35,14 @@ static bool save_logs(const char *dir, struct save_spec spec, struct str *to, st
 	spec.look_from = spec.look_from ? spec.look_from : spec.first;
 	str_clear(to);
 	ok = save_run(&spec, &sink, r, e);
+	assert_int_equal(save_run(&spec, &gathers, &same, NULL), ok);
 	logs_done(&logs);
 	if (ok) {
 		assert_int_equal(r->bytes, to->len);
 		assert_int_equal(r->crc, crc_add(0, to->p, to->len));
+		assert_int_equal(same.crc, r->crc);
+		assert_int_equal(piecemeal.len, to->len);
+		assert_memory_equal(piecemeal.p, to->p, to->len);
 	}
 	return ok;
 }
@@ -783,6 +790,30 @@ static void test_out_files(void **state)
 	assert_null(out_open("/proc/no/such/folder", &e));
 }
 
+/* Sizes around what is written at a time, and around what is written past the cache. */
+static void test_out_files_of_any_size(void **state)
+{
+	static const size_t sizes[] = { 0, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 4096,
+		(4 << 20) + 1 };
+	AUTO(free) char *path = xasprintf("%s/file", (char *)*state);
+	AUTO(free) char *want = xmalloc(5 << 20), *got = xmalloc(5 << 20);
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < 5 << 20; i++)
+		want[i] = (char)(i * 2654435761u >> 13);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct out *o = out_open(path, &e);
+		FILE *f;
+
+		assert_true(out_write(o, want, sizes[i], &e));
+		assert_true(out_keep(o, &e));
+		f = fopen(path, "re");
+		assert_int_equal(fread(got, 1, 5 << 20, f), sizes[i]);
+		fclose(f);
+		assert_memory_equal(got, want, sizes[i]);
+	}
+}
+
 /* More than the ring holds, in portions of all sizes. */
 static void test_large_out_file(void **state)
 {
@@ -839,6 +870,7 @@ int main(void)
 		IN_DIR(test_full_disk),
 		IN_DIR(test_index_file),
 		IN_DIR(test_out_files),
+		IN_DIR(test_out_files_of_any_size),
 		IN_DIR(test_large_out_file),
 	};
 
