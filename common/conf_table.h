@@ -37,6 +37,7 @@
 #define CONF_CTYPE_ENUM	  int
 #define CONF_CTYPE_LEVEL  int
 
+enum conf_fence { CONF_FENCE_BEST_EFFORT, CONF_FENCE_REQUIRED };
 enum conf_detection { CONF_DETECT_MHA, CONF_DETECT_CORROBORATED };
 enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 /* tls holds an enum db_tls; ssh_host_keys and ssh_transport hold the enums of these names. */
@@ -195,4 +196,16 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"Time after a failover in which there is no second one.") \
 	KEY(tilt_hold, MSEC, INHERIT, CONF_RANGE(0, 600000), "10s", "10", \
 		"After mhad's own host was ill (it stood still, its clock jumped, many clusters fell " \
-		"silent at once): longest time for which nothing is decided without fresh evidence.")
+		"silent at once): longest time for which nothing is decided without fresh evidence.") \
+	KEY(fence, ENUM, INHERIT, CONF_WORDS("best_effort", "required"), "required", \
+		"best_effort", /* enum conf_fence */ \
+		"Whether a new master may open although it is not proven that the old one is closed: its " \
+		"host is silent, and no shutdown_script switched it off.") \
+	KEY(max_loss, STR, INHERIT, CONF_ANY, NULL, NULL, \
+		"Most that a failover may lose of what cannot be read any more: a number of transactions, or " \
+		"of bytes (\"10MB\"); 0: none, so that a master whose disk cannot be read is not replaced; " \
+		"none given: no limit, as in MHA. What is lost is in the report in any case.") \
+	KEY(open_without_acker, BOOL, INHERIT, CONF_ANY, "1", "1", \
+		"With semi-sync: open the new master at once, without waiting for a slave that acknowledges.") \
+	KEY(catchup_timeout, MSEC, INHERIT, CONF_RANGE(1000, 604800000), "1h", "1h", \
+		"Longest time for bringing one server level in a failover.")

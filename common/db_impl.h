@@ -63,7 +63,9 @@ struct db_login {
 	int owed;               /* events that the library has not been told yet */
 	enum db_layer layer;
 	int64_t heard;
-	int sys; /* errno of the connection */
+	int sys;        /* errno of the connection */
+	int code;       /* of an error that came instead of a greeting; 0 = none */
+	char text[200]; /* its words */
 };
 
 bool db_login_check(const struct db_opts *o, struct err *e); /* whether the options can be meant */

@@ -186,19 +186,21 @@ static bool is_connected(struct db_login *l)
 
 	if (getsockopt(socket_of(l), SOL_SOCKET, SO_ERROR, &l->sys, &size) < 0)
 		l->sys = errno;
-	if (l->sys)
-		return false;
-	l->layer = DB_LAYER_TCP;
+	/* Before that, a reset is "refused". */
+	if (!l->sys || l->sys == ECONNRESET || l->sys == EPIPE)
+		l->layer = DB_LAYER_TCP;
 	l->stage = DB_LOGIN_GREETS;
-	return true;
+	return !l->sys;
 }
 
-enum look { LOOK_MORE, LOOK_PLAIN, LOOK_TLS, LOOK_OTHER };
+enum look { LOOK_MORE, LOOK_PLAIN, LOOK_TLS, LOOK_ERROR, LOOK_OTHER };
 
-/*
- * What the first `n` bytes of a server say.  OTHER is anything that is no greeting, an error packet for one: for the
- * library to find out.
- */
+static bool is_whole(const unsigned char *b, size_t n)
+{
+	return n >= GREETING_MAX || n >= 4 + (b[0] | (size_t)b[1] << 8 | (size_t)b[2] << 16);
+}
+
+/* What the first `n` bytes of a server say.  OTHER is anything that is neither a greeting nor an error packet. */
 static enum look read_greeting(const unsigned char *b, size_t n)
 {
 	const enum look never = n < GREETING_MAX ? LOOK_MORE : LOOK_OTHER;
@@ -207,6 +209,8 @@ static enum look read_greeting(const unsigned char *b, size_t n)
 
 	if (n < at)
 		return LOOK_MORE;
+	if (b[4] == 0xff)
+		return is_whole(b, n) ? LOOK_ERROR : LOOK_MORE;
 	if (b[4] != 10)
 		return LOOK_OTHER;
 	end = memchr(b + at, 0, n - at);
@@ -223,6 +227,21 @@ static void wake_at(struct db_login *l, int bytes)
 {
 	l->seen = bytes - 1;
 	setsockopt(socket_of(l), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+/* Instead of a greeting: code, perhaps #SQLSTATE, text.  When TLS is wanted the library turns all of these into one
+ * error of its own that does not tell a full server from a dead one. */
+static void keep_error(struct db_login *l, const unsigned char *b, size_t n)
+{
+	size_t at = n > 13 && b[7] == '#' ? 13 : 7;
+
+	if (n <= 7)
+		return;
+	if (n > 4 + (b[0] | (size_t)b[1] << 8 | (size_t)b[2] << 16))
+		n = 4 + (b[0] | (size_t)b[1] << 8 | (size_t)b[2] << 16);
+	l->code = b[5] | b[6] << 8;
+	snprintf(
+	        l->text, sizeof(l->text), "%.*s", n > at ? (int)(n - at) : 0, (const char *)b + at);
 }
 
 /* Look without taking.  OTHER also for a connection that is bad: the library will see. */
@@ -248,6 +267,8 @@ static enum look look(struct db_login *l)
 	}
 	if (l->seen)
 		wake_at(l, 1);
+	if (found == LOOK_ERROR)
+		keep_error(l, b, (size_t)n);
 	return found == LOOK_MORE ? LOOK_OTHER : found; /* no more will come */
 }
 
@@ -315,7 +336,7 @@ enum db_login_state db_login_go(struct db_login *l, int events)
 			return DB_LOGIN_WAIT;
 		l->stage = DB_LOGIN_IN_LIBRARY;
 		l->owed = l->waits & (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE);
-		if (!settle_tls(l, seen))
+		if (l->code || !settle_tls(l, seen))
 			return give_up(l);
 		if (will_block(l, seen) && !l->may_block)
 			return DB_LOGIN_BLOCKS;
@@ -370,11 +391,16 @@ static bool login_failed(const struct db_login *l, bool late, struct err *e)
 
 	if (l->no_tls)
 		return has_no_tls(e);
+	if (l->code)
+		return err_set(
+		        e, db_login_kind(l->code), l->code, "login as %s: %s", o->user, l->text);
 	if (late && (!code || db_code_is_ours(code)))
 		return is_late(l, e);
 	if (l->sys && l->layer == DB_LAYER_NOTHING)
 		return err_set(e, ERR_UNREACHABLE, DB_CODE_CONNECT,
 		        "login as %s: cannot connect: %s", o->user, strerror(l->sys));
+	if (l->sys && db_code_is_ours(code) && kind == ERR_UNREACHABLE)
+		return err_set(e, kind, DB_CODE_LOST, "login as %s: %s", o->user, strerror(l->sys));
 	if (code == CODE_UNKNOWN && o->public_key)
 		return err_set(e, ERR_CONFIG, code, "login as %s: public key file %s is of no use",
 		        o->user, o->public_key);

@@ -105,6 +105,14 @@ static void look(struct db_steps *s)
 		s->sys = errno;
 }
 
+/* The library came first, and keeps it to itself. */
+static void note_errno(struct db_steps *s, int seen)
+{
+	if (!s->sys && (seen == ECONNRESET || seen == EPIPE || seen == ETIMEDOUT ||
+	                       seen == EHOSTUNREACH || seen == ENETUNREACH))
+		s->sys = seen;
+}
+
 static void lend_cache(struct db_steps *s)
 {
 	MARIADB_PVIO *io = s->db->m->net.pvio;
@@ -175,7 +183,9 @@ static enum db_steps_state failed(struct db_steps *s, enum stage was, struct err
 	struct err why = { .kind = ERR_NONE };
 	bool is_sql = db_sql_failed(s->db, s->sql, shown, &why);
 
-	if (!is_sql) {
+	if (is_sql) {
+		s->heard = clock_ms();
+	} else {
 		look(s);
 		lost(s, mysql_error(s->db->m), &why);
 	}
@@ -206,7 +216,7 @@ static enum db_steps_state answered(struct db_steps *s)
 	end_statement(s);
 	s->result = r;
 	take_cache(s);
-	s->layer = DB_LAYER_LOGIN;
+	s->heard = clock_ms();
 	s->stage = IDLE;
 	return DB_STEPS_READY;
 }
@@ -241,7 +251,10 @@ static enum db_steps_state begin(
 	s->sql = xstrdup(sql);
 	s->stage = stage;
 	lend_cache(s);
+	errno = 0;
 	s->waits = mysql_real_query_start(&s->rc, s->db->m, s->sql, strlen(s->sql));
+	if (!s->waits && s->rc)
+		note_errno(s, errno);
 	return advance(s, e);
 }
 

@@ -116,6 +116,7 @@ static const struct item cols[COL_COUNT] = {
 	[COL_SOURCE_UUID] = RENAMED_22("Master_UUID", "Source_UUID", NULL),
 	[COL_SOURCE_SERVER_ID] = COL_RENAMED("Master_Server_Id", "Source_Server_Id"),
 	[COL_IO_STATE] = COL_RENAMED("Slave_IO_State", "Replica_IO_State"),
+	[COL_SQL_STATE] = COL_RENAMED("Slave_SQL_Running_State", "Replica_SQL_Running_State"),
 	[COL_IO_RUNNING] = COL_RENAMED("Slave_IO_Running", "Replica_IO_Running"),
 	[COL_SQL_RUNNING] = COL_RENAMED("Slave_SQL_Running", "Replica_SQL_Running"),
 	[COL_READ_FILE] = COL_RENAMED("Master_Log_File", "Source_Log_File"),

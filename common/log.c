@@ -243,9 +243,27 @@ void log_event(enum log_event ev, const char *verdict, const char *fmt, ...)
 	va_end(ap);
 }
 
+enum log_level log_event_level(enum log_event ev)
+{
+	return events[ev].level;
+}
+
 void log_name_clusters(bool on)
 {
 	names_clusters = on;
+}
+
+bool log_append(const char *path, enum log_level level, const char *text, struct err *e)
+{
+	AUTO_FD int fd = open_log(path);
+	AUTO_STR struct str line = STR_INIT;
+	char when[32];
+
+	if (fd < 0)
+		return err_sys(e, "open log file %s", path);
+	str_addf(&line, "%s - [%s] %s\n", clock_log_time(when, sizeof(when)), levels[level].name,
+	        text);
+	return write_all(fd, line.p, line.len) || err_sys(e, "write log file %s", path);
 }
 
 void log_err(enum log_level level, const struct err *e)

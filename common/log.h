@@ -74,8 +74,13 @@ enum log_event {
 /* log_at() with the event's level; `verdict` is the field MHAD_VERDICT, NULL = none. */
 void log_event(enum log_event ev, const char *verdict, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+enum log_level log_event_level(enum log_event ev);
+
 /* One process speaks for many clusters: put the cluster's name before each line that has one. */
 void log_name_clusters(bool on);
+
+/* One line at the end of another file than the log: a cluster's own. */
+bool log_append(const char *path, enum log_level level, const char *text, struct err *e);
 
 /* Text, where and hint of an error as one line. */
 void log_err(enum log_level level, const struct err *e);

@@ -29,7 +29,7 @@ int cmd_live_fail(const struct cmd *c, const struct err *e)
 	case ERR_UNREACHABLE:
 	case ERR_REFUSED:
 	case ERR_LOST:
-	case ERR_PARSE: return cmd_fail(c, (enum cmd_exit)LIVE_NO_DAEMON, e);
+	case ERR_PARSE: return cmd_fail(c, CMD_NO_DAEMON, e);
 	default: return cmd_fail(c, CMD_FAILED, e);
 	}
 }

@@ -6,18 +6,7 @@
 #include "ask.h"
 #include "cmd.h"
 
-enum {
-	LIVE_ASK_MS = 5000,
-	LIVE_NO_DAEMON = 4, /* exit code: it does not run, does not answer, or not to us */
-};
-
-int cmd_status(struct cmd *c, int argc, char **argv);
-int cmd_why(struct cmd *c, int argc, char **argv);
-int cmd_pause(struct cmd *c, int argc, char **argv);
-int cmd_resume(struct cmd *c, int argc, char **argv);
-int cmd_ack(struct cmd *c, int argc, char **argv);
-int cmd_reload(struct cmd *c, int argc, char **argv);
-int cmd_history(struct cmd *c, int argc, char **argv);
+enum { LIVE_ASK_MS = 5000 };
 
 #define CMD_OPT_SOCKET(to_)                                                                        \
 	{                                                                                          \

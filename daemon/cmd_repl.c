@@ -123,9 +123,17 @@ static void judge_hooks(struct cmd_repl *r)
 		        "shutdown_script is not defined.");
 }
 
-static void judge(struct cmd_repl *r)
+/* A manager starts with slaves that lag, and with a master that is dead. */
+static void use_stops(struct cmd_repl *r)
+{
+	for (size_t i = 0; r->stops && i < r->topology->n_findings; i++)
+		r->findings.items[i].stops = (r->topology->findings[i].stops & r->stops) != 0;
+}
+
+void cmd_repl_judge(struct cmd_repl *r)
 {
 	check_add_topology(&r->findings, r->topology);
+	use_stops(r);
 	for (size_t i = 0; i < r->n_hosts; i++)
 		judge_host(&r->hosts[i]);
 	judge_binlog_servers(r);
@@ -139,6 +147,14 @@ static void report_json(const struct cmd_repl *r, bool ok)
 
 	show_check_json(&out, r->conf, ok, &r->findings, r->topology);
 	cmd_print(&out);
+}
+
+static void report(const struct cmd_repl *r, bool ok)
+{
+	cmd_repl_log(r);
+	log_info("Got exit code %d (Not master dead).", !ok);
+	printf("\nMySQL Replication Health is %s\n", ok ? "OK." : "NOT OK!");
+	fflush(stdout);
 }
 
 int cmd_check_repl(struct cmd *c, int argc, char **argv)
@@ -185,11 +201,11 @@ int cmd_check_repl(struct cmd *c, int argc, char **argv)
 	if (c->verb->mha)
 		log_info("MHA::MasterMonitor version " MHA_COMPAT_VERSION ".");
 	cmd_repl_gather(&r);
-	judge(&r);
+	cmd_repl_judge(&r);
 	ok = !check_count_stops(&r.findings);
 	if (c->json)
 		report_json(&r, ok);
 	else
-		cmd_repl_log(&r, ok);
+		report(&r, ok);
 	return cmd_exit(c, ok ? CMD_OK : CMD_FAILED);
 }

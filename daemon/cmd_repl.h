@@ -49,6 +49,7 @@ struct cmd_repl {
 	int pending; /* things under way; the loop ends with the last */
 	bool skip_ssh, ignore_fail_on_start;
 	int64_t max_delay;
+	unsigned stops; /* TOPOLOGY_STOPS_START: the checks of a manager's start; 0: all checks */
 	struct snapshot *snapshot;
 	struct topology *topology;
 	struct cmd_repl_host *hosts;
@@ -61,8 +62,11 @@ struct cmd_repl {
 /* Ask everybody and wait for all answers: fills the snapshot, topology, hosts and hooks. */
 void cmd_repl_gather(struct cmd_repl *r);
 
+/* Findings out of all answers; check_count_stops() tells the result. */
+void cmd_repl_judge(struct cmd_repl *r);
+
 /* The servers, as soon as they are known. */
 void cmd_repl_log_picture(const struct topology *t);
 
-/* All else, findings and verdict included. */
-void cmd_repl_log(const struct cmd_repl *r, bool ok);
+/* All else, findings included. */
+void cmd_repl_log(const struct cmd_repl *r);

@@ -6,7 +6,6 @@
 #include "cmd_repl.h"
 #include "log.h"
 #include "show.h"
-#include <stdio.h>
 #include <string.h>
 
 static void log_names(const char *title, const struct topology *t, bool dead)
@@ -125,9 +124,10 @@ static void log_hooks(const struct cmd_repl *r)
 	}
 }
 
-void cmd_repl_log(const struct cmd_repl *r, bool ok)
+void cmd_repl_log(const struct cmd_repl *r)
 {
 	AUTO_STR struct str tree = STR_INIT;
+	size_t stops = check_count_stops(&r->findings);
 
 	log_info("mhad needs no SSH from host to host; masterha_check_ssh tests all pairs for "
 	         "those who do.");
@@ -136,13 +136,10 @@ void cmd_repl_log(const struct cmd_repl *r, bool ok)
 	show_mha_tree(&tree, r->topology);
 	if (tree.len)
 		log_info("\n%s", tree.p);
-	log_health(r);
+	if (!r->stops)
+		log_health(r);
 	log_hooks(r);
 	check_log_findings(&r->findings);
-	if (!ok)
-		log_error("%zu of these stop a failover or are not healthy.",
-		        check_count_stops(&r->findings));
-	log_info("Got exit code %d (Not master dead).", !ok);
-	printf("\nMySQL Replication Health is %s\n", ok ? "OK." : "NOT OK!");
-	fflush(stdout);
+	if (stops)
+		log_error("%zu of these stop a failover or are not healthy.", stops);
 }

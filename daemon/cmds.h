@@ -17,6 +17,8 @@ int cmd_config_manual(struct cmd *c, int argc, char **argv);   /* cmd_config.c *
 int cmd_check_hooks(struct cmd *c, int argc, char **argv);     /* cmd_hooks.c */
 int cmd_topology(struct cmd *c, int argc, char **argv);        /* cmd_topology.c */
 int cmd_secondary_check(struct cmd *c, int argc, char **argv); /* cmd_secondary.c */
+int cmd_manager(struct cmd *c, int argc, char **argv);         /* cmd_manager.c */
+int cmd_master_monitor(struct cmd *c, int argc, char **argv);  /* cmd_manager.c */
 int cmd_check_status(struct cmd *c, int argc, char **argv);    /* cmd_check_status.c */
 int cmd_stop(struct cmd *c, int argc, char **argv);            /* cmd_stop.c */
 int cmd_conf_host(struct cmd *c, int argc, char **argv);       /* cmd_conf_host.c */

@@ -37,8 +37,10 @@ struct dbloop {
 	void *arg;
 
 	enum state state;
+	char *name; /* of the server, for errors */
 	struct db_steps *steps;
 	struct handoff *away;
+	bool leaving; /* to a worker, in the next turn */
 	struct news *news;
 	struct loop_timer *timer;
 	struct loop_io *io;
@@ -110,6 +112,7 @@ void dbloop_close(struct dbloop *d)
 	if (d->away)
 		d->away->owner = NULL;
 	d->away = NULL;
+	d->leaving = false;
 	db_steps_free(TAKE(d->steps));
 	free(TAKE(d->news));
 	d->state = CLOSED;
@@ -143,8 +146,8 @@ static void tell_soon(struct dbloop *d, enum db_steps_state outcome, const struc
 	d->news = xmalloc(sizeof(*d->news));
 	d->news->outcome = outcome;
 	d->news->err = *e;
-	if (d->io)
-		watch(d, 0);
+	if (outcome == DB_STEPS_FAILED) /* the library has closed its socket */
+		loop_io_free(TAKE(d->io));
 	loop_timer_move(d->timer, clock_ms());
 }
 
@@ -171,6 +174,7 @@ static void is_late(struct dbloop *d, struct err *e)
 {
 	d->late = true;
 	err_set(e, ERR_UNREACHABLE, 0, "the login did not end in time");
+	err_at(e, d->name);
 }
 
 static void finished(struct job *j, void *arg, const struct err *e)
@@ -196,18 +200,27 @@ static void finished(struct job *j, void *arg, const struct err *e)
 	move(d, e ? DB_STEPS_FAILED : h->outcome, &why);
 }
 
-static void hand_over(struct dbloop *d, int64_t deadline)
+static void hand_over(struct dbloop *d)
 {
 	struct handoff *h = xzalloc(sizeof(*h));
-	AUTO(free) char *name = xasprintf("log in to %s", db_name(db_steps_db(d->steps)));
+	AUTO(free) char *name = xasprintf("log in to %s", d->name);
 
-	loop_io_free(TAKE(d->io));
+	d->leaving = false;
 	loop_timer_move(d->timer, CLOCK_NEVER); /* the job has its own */
 	h->owner = d;
 	h->steps = TAKE(d->steps);
-	h->deadline = deadline;
+	h->deadline = d->deadline;
 	d->away = h;
-	job_start(d->pool, job_new(name, deadline, do_finish, finished, free_handoff, h));
+	job_start(d->pool, job_new(name, h->deadline, do_finish, finished, free_handoff, h));
+}
+
+/* Not before the next turn: it takes one for libev to notice that the socket is not watched any more, and to forget it
+ * while it is still ours. */
+static void hand_over_soon(struct dbloop *d)
+{
+	d->leaving = true;
+	loop_io_free(TAKE(d->io));
+	loop_timer_move(d->timer, clock_ms());
 }
 
 /* The session has come to `state`. */
@@ -218,7 +231,7 @@ static void move(struct dbloop *d, enum db_steps_state state, const struct err *
 	if (state == DB_STEPS_WAIT)
 		watch(d, events_of_loop(d->steps));
 	else if (state == DB_STEPS_WORKER)
-		hand_over(d, d->deadline);
+		hand_over_soon(d);
 	else
 		tell(d, state, e);
 }
@@ -255,6 +268,8 @@ static void on_io(void *arg, int got)
 	int events =
 	        (got & LOOP_READ ? DB_STEPS_READ : 0) | (got & LOOP_WRITE ? DB_STEPS_WRITE : 0);
 
+	if (d->news) /* first things first */
+		return;
 	if (d->state == IDLE)
 		watch_idle(d);
 	else
@@ -274,6 +289,10 @@ static void on_timer(void *arg)
 
 		free(n);
 		tell(d, outcome, &e);
+		return;
+	}
+	if (d->leaving) {
+		hand_over(d);
 		return;
 	}
 	d->late = true;
@@ -300,6 +319,7 @@ void dbloop_free(struct dbloop *d)
 		return;
 	dbloop_close(d);
 	loop_timer_free(d->timer);
+	free(d->name);
 	free(d);
 }
 
@@ -311,6 +331,8 @@ void dbloop_open(
 
 	dbloop_close(d);
 	o.connect_ms = clock_left(deadline);
+	free(d->name);
+	d->name = xstrdup(o.name);
 	d->steps = db_steps_new(&o);
 	d->state = OPENING;
 	d->opened = done;
@@ -333,12 +355,13 @@ void dbloop_query(struct dbloop *d, const char *sql, int64_t deadline, dbloop_an
 	}
 	d->state = ASKING;
 	err_set(&e, ERR_UNREACHABLE, 0, "there is no session");
+	err_at(&e, d->name ? d->name : "");
 	tell_soon(d, DB_STEPS_FAILED, &e);
 }
 
 void dbloop_hurry(struct dbloop *d, int64_t deadline)
 {
-	if (!dbloop_is_busy(d) || d->news || d->away || deadline >= d->deadline)
+	if (!dbloop_is_busy(d) || d->news || d->away || d->leaving || deadline >= d->deadline)
 		return;
 	d->deadline = deadline;
 	loop_timer_move(d->timer, deadline);

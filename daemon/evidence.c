@@ -185,18 +185,20 @@ static bool is_same(const struct picture *a, const struct picture *b)
 void evidence_add(struct evidence *v, const struct facts *f, const struct verdict *d,
         const char *state, const char *gate)
 {
-	struct picture *k = pack(f, d, state, gate), **last;
+	struct picture *k = pack(f, d, state, gate);
+	size_t n = v->pictures.len;
 
 	drop_views(v);
-	last = v->pictures.len ? &v->pictures.items[v->pictures.len - 1] : NULL;
-	if (!last || !is_same(*last, k)) {
-		push(v, k);
+	if (n && is_same(v->pictures.items[n - 1], k)) {
+		struct picture *last = v->pictures.items[n - 1];
+
+		k->from = last->from;
+		k->looks = last->looks + 1;
+		v->pictures.items[n - 1] = k;
+		free_picture(last);
 		return;
 	}
-	k->from = (*last)->from;
-	k->looks = (*last)->looks + 1;
-	free_picture(*last);
-	*last = k;
+	push(v, k);
 }
 
 size_t evidence_pictures(const struct evidence *v)

@@ -306,8 +306,7 @@ static bool read_fields(const json_t *o, const struct field *fields, void *base,
 
 	if (!json_is_object(o))
 		return err_set(e, ERR_PARSE, 0, "an object is expected");
-	json_object_foreach((json_t *)(uintptr_t)o, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
 		const struct field *f = find(fields, key);
 
 		if (skip && skip(key))

@@ -84,8 +84,7 @@ static bool known_keys(const json_t *o, const char *const *keys, struct err *e)
 
 	if (!json_is_object(o))
 		return err_set(e, ERR_PARSE, 0, "an object is expected");
-	json_object_foreach((json_t *)(uintptr_t)o, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
 		size_t i = 0;
 
 		while (keys[i] && !str_is(keys[i], key))
@@ -138,7 +137,7 @@ static bool read_instant(
 static bool read_verdict(const json_t *o, int64_t now, struct verdict *ret, struct err *e)
 {
 	static const char *const keys[] = { "code", "kind", "why", "again_ago", NULL };
-	const char *code, *kind, *why;
+	const char *code = "", *kind = "", *why = "";
 
 	if (!known_keys(o, keys, e) || !read_text(o, "code", 40, &code, e) ||
 	        !read_text(o, "kind", 40, &kind, e) ||
@@ -182,8 +181,7 @@ static bool read_pictures(const json_t *list, int64_t now, struct evidence *v, s
 	if (list && (!json_is_array(list) || json_array_size(list) > EVIDENCE_PICTURES))
 		return err_set(e, ERR_PARSE, 0, "pictures: an array of at most %d is expected",
 		        EVIDENCE_PICTURES);
-	json_array_foreach(list, i, o)
-	{
+	json_array_foreach (list, i, o) {
 		if (!read_picture(o, now, p, e))
 			return err_ctx(e, "picture %zu", i);
 		evidence_put(v, p);
@@ -202,8 +200,7 @@ static bool read_lines(const json_t *list, int64_t now, struct evidence *v, stru
 	if (list && (!json_is_array(list) || json_array_size(list) > EVIDENCE_LINES))
 		return err_set(e, ERR_PARSE, 0, "lines: an array of at most %d is expected",
 		        EVIDENCE_LINES);
-	json_array_foreach(list, i, o)
-	{
+	json_array_foreach (list, i, o) {
 		if (!known_keys(o, keys, e) || !read_instant(o, "at_ago", now, now, &at, e) ||
 		        !read_text(o, "who", 79, &who, e) || !read_text(o, "text", 239, &text, e))
 			return err_ctx(e, "line %zu", i);

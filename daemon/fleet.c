@@ -38,8 +38,6 @@ static void changed(void *arg, struct watch *w)
 		f->opts.changed(f->opts.arg);
 }
 
-/* ---- many clusters silent at once ---- */
-
 static struct fleet_cluster *cluster_of(const struct fleet *f, const struct watch *w)
 {
 	vec_each (struct fleet_cluster *, c, &f->clusters) {
@@ -48,6 +46,44 @@ static struct fleet_cluster *cluster_of(const struct fleet *f, const struct watc
 	}
 	return NULL;
 }
+
+/* As MHA, each cluster has its own log file, if its own file says so. */
+static void said(void *arg, struct watch *w, enum log_level level, const char *text)
+{
+	struct fleet_cluster *c = cluster_of(arg, w);
+	const char *file = watch_conf(w)->servers[0]->manager_log;
+	struct err e = { 0 };
+
+	if (!c)
+		return;
+	if (c->attached) {
+		fleet_attached_line(c, level, text);
+		return;
+	}
+	if (!file || !*file || (int)level < watch_conf(w)->servers[0]->log_level)
+		return;
+	if (!log_append(file, level, text, &e) && !c->log_complained)
+		log_warning("%s: %s", c->name, e.text);
+	c->log_complained = e.kind != ERR_NONE;
+}
+
+static void dead(void *arg, struct watch *w)
+{
+	struct fleet_cluster *c = cluster_of(arg, w);
+
+	if (c && c->attached)
+		fleet_attached_end(c, "dead", NULL);
+}
+
+static void failed(void *arg, struct watch *w, const struct err *e)
+{
+	struct fleet_cluster *c = cluster_of(arg, w);
+
+	if (c && c->attached)
+		fleet_attached_end(c, "failed", e);
+}
+
+/* ---- many clusters silent at once ---- */
 
 /* Those that fell silent just now, among those that were fine until then. */
 static void count_silence(struct fleet *f)
@@ -95,7 +131,8 @@ void fleet_stand_in(struct fleet_cluster *c)
 {
 	struct fleet *f = c->fleet;
 
-	if (!f->opts.standins || !c->watch || c->conf->format != CONF_MHA || c->standin)
+	if (!f->opts.standins || !c->watch || c->conf->format != CONF_MHA || c->standin ||
+	        c->attached)
 		return;
 	if (standin_make(f->opts.standins, f->next_standin, c->conf->real_path))
 		c->standin = f->next_standin++;
@@ -155,7 +192,7 @@ static void standin_ended(void *arg, uint64_t id, pid_t pid, int signo)
 	c->ended = loop_timer_new(f->loop, clock_in(ENDED_MS), follow_end, c);
 }
 
-static void end_standin(struct fleet_cluster *c)
+void fleet_end_standin(struct fleet_cluster *c)
 {
 	loop_timer_free(TAKE(c->ended));
 	if (c->standin)
@@ -187,7 +224,7 @@ static void dig_up(struct fleet *f, int64_t now)
 
 static void stop(struct fleet_cluster *c)
 {
-	end_standin(c);
+	fleet_end_standin(c);
 	watch_free(TAKE(c->watch));
 	bury(c->fleet, TAKE(c->conf));
 	c->silent_at = 0;
@@ -195,6 +232,8 @@ static void stop(struct fleet_cluster *c)
 
 static void cluster_free(struct fleet_cluster *c)
 {
+	if (c->attached)
+		fleet_attached_end(c, "stopped", NULL);
 	stop(c);
 	free(c->name);
 	free(c->path);
@@ -265,6 +304,8 @@ void fleet_use(struct fleet *f, const char *name, struct conf *conf, json_t *cha
 	}
 	stop(c);
 	start(c, conf);
+	if (c->attached)
+		watch_set_status_pid(c->watch, c->attached_pid);
 	say_changed(changed_, name, is_new ? "added" : "changed");
 }
 
@@ -334,7 +375,10 @@ struct fleet *fleet_new(
 		.state_dir = o->state_dir,
 		.arg = f,
 		.changed = changed,
-		.silent = silent };
+		.silent = silent,
+		.dead = dead,
+		.failed = failed,
+		.said = said };
 	f->tick = loop_timer_new(l, clock_in(TICK_MS), tick, f);
 	if (o->standins)
 		standins_attach(o->standins, l, standin_made, standin_ended, f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fleet_impl - what the parts of fleet share: fleet.c clusters and their watches, fleet_load.c reading
- * and comparing files, fleet_verbs.c the control socket.  Runs on: loop.
+ * and comparing files, fleet_verbs.c the control socket, fleet_attach.c managers in the foreground.  Runs on: loop.
  */
 #pragma once
 #include "conf.h"
@@ -20,8 +20,11 @@ struct fleet_cluster {
 	pid_t standin_pid;        /* 0: not there yet */
 	struct loop_timer *ended; /* its stand-in was ended: soon followed by a pause */
 	int ended_by;
-	int64_t silent_at; /* its master fell silent; 0: it is not */
-	bool found;        /* by the reading under way */
+	struct control_call *attached; /* a masterha_manager in the foreground; NULL: none */
+	pid_t attached_pid;
+	bool log_complained; /* its manager_log cannot be written */
+	int64_t silent_at;   /* its master fell silent; 0: it is not */
+	bool found;          /* by the reading under way */
 };
 
 struct fleet_old {
@@ -53,5 +56,11 @@ void fleet_free_reading(struct fleet *f);
 
 /* The same for all that matters. */
 bool fleet_same_conf(const struct conf *a, const struct conf *b);
+/* fleet_attach.c: the foreground manager that is attached is told, and let go. */
+void fleet_verb_attach(struct control_call *call, const json_t *args);
+void fleet_attached_line(struct fleet_cluster *c, enum log_level level, const char *text);
+void fleet_attached_end(struct fleet_cluster *c, const char *how, const struct err *e);
+
+void fleet_end_standin(struct fleet_cluster *c);
 /* Its stand-in is made again, if it should have one. */
 void fleet_stand_in(struct fleet_cluster *c);

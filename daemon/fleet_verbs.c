@@ -91,6 +91,16 @@ static const char *tilt_of(const struct fleet *f)
 	return watch_self_why(f->self, hold);
 }
 
+static json_t *late_json(const struct fleet *f)
+{
+	const uint64_t *late = watch_self_late(f->self);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < WATCH_SELF_LATE; i++)
+		json_array_append_new(a, json_integer((json_int_t)late[i]));
+	return a;
+}
+
 static void verb_status(struct control_call *call, const json_t *args)
 {
 	struct fleet *f = control_arg(call);
@@ -117,6 +127,8 @@ static void verb_status(struct control_call *call, const json_t *args)
 	json_object_set_new(j, "tilt", tilt ? control_text(tilt) : json_null());
 	json_object_set_new(j, "pid", json_integer(getpid()));
 	json_object_set_new(j, "version", json_string(MHAD_VERSION));
+	/* Looks that began less than 1, 2, 5, 10, 20, 50, 100 ms late, and later. */
+	json_object_set_new(j, "looks_late", late_json(f));
 	json_object_set_new(j, "uptime_ms", json_integer(clock_ms() - f->born));
 	control_answer(call, j);
 }
@@ -291,6 +303,7 @@ const struct control_verb *fleet_verbs(void)
 		{ "resume", CONTROL_ADMIN, verb_resume },
 		{ "ack", CONTROL_ADMIN, verb_ack },
 		{ "reload", CONTROL_ADMIN, verb_reload },
+		{ "attach", CONTROL_ADMIN, fleet_verb_attach },
 		{ NULL, CONTROL_NONE, NULL },
 	};
 

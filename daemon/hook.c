@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hook - argument lists in MHA's order, and running them.  Runs on: builders anywhere, hook_run()
- * on a worker.
+ * hook - one call, and running it.  Runs on: hook_run() on a worker, hook_start() on the loop, the rest
+ * anywhere.
  */
-#include "hook.h"
+#include "hook_impl.h"
 #include "clock.h"
 #include "hookd.h"
 #include "job.h"
-#include "vec.h"
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct hook {
-	const char *setting;
-	char *prefix;
-	char *conf, *server; /* whose setting it is; NULL: nobody's */
-	VEC(char *) args;    /* ends with NULL */
-	VEC(char *) env;     /* ends with NULL, or is empty */
-};
 
 /* Set before there are workers. */
 static bool in_service;
@@ -34,7 +27,7 @@ bool hook_is_set(const char *prefix)
 	return prefix && *prefix;
 }
 
-static struct hook *start(const char *setting, const char *prefix, const struct conf_server *s)
+struct hook *hook_begin(const char *setting, const char *prefix, const struct conf_server *s)
 {
 	struct hook *h;
 
@@ -48,144 +41,21 @@ static struct hook *start(const char *setting, const char *prefix, const struct 
 	return h;
 }
 
-static void arg(struct hook *h, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void arg(struct hook *h, const char *fmt, ...)
-{
-	struct str s = STR_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	str_vaddf(&s, fmt, ap);
-	va_end(ap);
-	vec_push(&h->args, str_take(&s));
-}
-
-char *hook_ssh_options(enum hook_ssh_set set, const struct conf_server *s)
-{
-	struct str o = STR_INIT;
-
-	if (set == HOOK_SSH_CHECK)
-		str_addf(&o,
-		        "-o StrictHostKeyChecking=no -o PasswordAuthentication=no -o BatchMode=yes "
-		        "-o ConnectTimeout=%lld",
-		        (long long)(s->ssh_connection_timeout + 999) / 1000);
-	else
-		str_add(&o,
-		        "-o ServerAliveInterval=60 -o ServerAliveCountMax=20 -o "
-		        "StrictHostKeyChecking=no "
-		        "-o ConnectionAttempts=5 -o PasswordAuthentication=no -o BatchMode=yes");
-	if (s->ssh_options && *s->ssh_options)
-		str_addf(&o, " %s", s->ssh_options);
-	return str_take(&o);
-}
-
-/* Only what differs from plain SSH to the server's own address is said. */
-static void ssh_args(struct hook *h, const char *who, const struct conf_server *s)
-{
-	if (!str_is(s->ssh_host, s->hostname) || !str_is(s->ssh_address, s->ip)) {
-		arg(h, "--%sssh_host=%s", who, s->ssh_host);
-		arg(h, "--%sssh_ip=%s", who, s->ssh_address);
-	}
-	if (s->ssh_port != 22)
-		arg(h, "--%sssh_port=%d", who, s->ssh_port);
-}
-
-static void ssh_options_arg(struct hook *h, enum hook_ssh_set set, const struct conf_server *s)
-{
-	AUTO(free) char *options = NULL;
-
-	if (!s->ssh_options || !*s->ssh_options)
-		return;
-	options = hook_ssh_options(set, s);
-	arg(h, "--ssh_options=%s", options);
-}
-
-static struct hook *finish(struct hook *h)
+struct hook *hook_finish(struct hook *h)
 {
 	vec_push(&h->args, NULL);
 	return h;
 }
 
-struct hook *hook_ip_failover_status(const struct conf_server *master)
-{
-	struct hook *h =
-	        start("master_ip_failover_script", master->master_ip_failover_script, master);
-
-	if (!h)
-		return NULL;
-	arg(h, "--command=status");
-	arg(h, "--ssh_user=%s", master->ssh_user);
-	arg(h, "--orig_master_host=%s", master->hostname);
-	arg(h, "--orig_master_ip=%s", master->ip);
-	arg(h, "--orig_master_port=%d", master->port);
-	ssh_args(h, "orig_master_", master);
-	ssh_options_arg(h, HOOK_SSH_CHECK, master);
-	return finish(h);
-}
-
-struct hook *hook_shutdown_status(const struct conf_server *master)
-{
-	struct hook *h = start("shutdown_script", master->shutdown_script, master);
-
-	if (!h)
-		return NULL;
-	arg(h, "--command=status");
-	arg(h, "--ssh_user=%s", master->ssh_user);
-	arg(h, "--host=%s", master->hostname);
-	arg(h, "--ip=%s", master->ip);
-	ssh_args(h, "", master);
-	ssh_options_arg(h, HOOK_SSH_CHECK, master);
-	return finish(h);
-}
-
-/* With the password in argv, as the contract has it; none is logged. */
-struct hook *hook_secondary_check(const struct conf_server *master)
-{
-	static const char *const pings[] = { [CONF_PING_CONNECT] = "CONNECT",
-		[CONF_PING_SELECT] = "SELECT",
-		[CONF_PING_INSERT] = "INSERT" };
-	struct hook *h = start("secondary_check_script", master->secondary_check_script, master);
-
-	if (!h)
-		return NULL;
-	arg(h, "--user=%s", master->ssh_user);
-	arg(h, "--master_host=%s", master->hostname);
-	arg(h, "--master_ip=%s", master->ip);
-	arg(h, "--master_port=%d", master->port);
-	arg(h, "--master_user=%s", master->user);
-	arg(h, "--master_password=%s", master->password ? master->password : "");
-	arg(h, "--ping_type=%s", pings[master->ping_type]);
-	if (master->ssh_options && *master->ssh_options) {
-		AUTO(free) char *options = hook_ssh_options(HOOK_SSH_CHECK, master);
-
-		arg(h, "--options=%s", options);
-	}
-	return finish(h);
-}
-
-struct hook *hook_report(const struct conf_server *master, const char *conf_path,
-        const char *subject, const char *body)
-{
-	struct hook *h = start("report_script", master->report_script, master);
-
-	if (!h)
-		return NULL;
-	arg(h, "--orig_master_host=%s", master->hostname);
-	arg(h, "--conf=%s", conf_path);
-	arg(h, "--subject=%s", subject);
-	arg(h, "--body=%s", body);
-	return finish(h);
-}
-
 struct hook *hook_new(const char *setting, const char *prefix, const char *const *args)
 {
-	struct hook *h = start(setting, prefix, NULL);
+	struct hook *h = hook_begin(setting, prefix, NULL);
 
 	if (!h)
 		return NULL;
 	for (; *args; args++)
 		vec_push(&h->args, xstrdup(*args));
-	return finish(h);
+	return hook_finish(h);
 }
 
 void hook_set_env(struct hook *h, const char *name, const char *value)
@@ -241,11 +111,12 @@ char *hook_text(const struct hook *h)
 static bool judge(const struct hook *h, const struct proc_result *r, struct err *e)
 {
 	if (r->late)
-		return err_set(e, ERR_REMOTE, 0, "%s did not end within %lld s and was stopped",
-		        h->setting, (long long)r->took_ms / 1000);
+		return err_set(e, ERR_REMOTE, -(r->signal ? r->signal : SIGTERM),
+		        "%s did not end within %lld s and was stopped", h->setting,
+		        (long long)r->took_ms / 1000);
 	if (r->signal)
-		return err_set(
-		        e, ERR_REMOTE, 0, "%s was ended by signal %d", h->setting, r->signal);
+		return err_set(e, ERR_REMOTE, -r->signal, "%s was ended by signal %d", h->setting,
+		        r->signal);
 	if (r->status == 127) {
 		err_set(e, ERR_REMOTE, r->status, "%s: the shell cannot find \"%s\"", h->setting,
 		        h->prefix);
@@ -260,6 +131,23 @@ static bool judge(const struct hook *h, const struct proc_result *r, struct err 
 		return err_set(e, ERR_REMOTE, r->status, "%s returned exit status %d", h->setting,
 		        r->status);
 	return true;
+}
+
+int hook_status(const struct err *e)
+{
+	return e->kind == ERR_REMOTE && e->code > 0 ? e->code : -1;
+}
+
+const char *hook_code(const struct err *e, char buf[HOOK_CODE_MAX])
+{
+	if (!e)
+		snprintf(buf, HOOK_CODE_MAX, "0:0");
+	else if (e->kind != ERR_REMOTE)
+		snprintf(buf, HOOK_CODE_MAX, "none");
+	else
+		snprintf(buf, HOOK_CODE_MAX, "%d:%d", e->code > 0 ? e->code : 0,
+		        e->code < 0 ? -e->code : 0);
+	return buf;
 }
 
 /* The folder of the cluster's file, for hooks of the service.  Returns owned, or NULL. */

@@ -19,15 +19,40 @@
 
 struct hook; /* one call, ready to run: owns copies of all it needs */
 
-/* The call of `--command=status` for the current master; NULL when the script is not configured.
- * Returns owned. */
+/*
+ * MHA's calls.  Each returns owned, or NULL when the script is not configured.
+ */
+
+/* `--command=status` for the current master. */
 struct hook *hook_ip_failover_status(const struct conf_server *master);
 struct hook *hook_shutdown_status(const struct conf_server *master);
+
+/* `ssh`: the host takes logins (--command=stopssh), else --command=stop.  The dead master's script.
+ * Exit status 10: it failed, go on all the same; other: stop. */
+struct hook *hook_ip_failover_stop(const struct conf_server *dead, bool ssh);
+/* The new master's script; exit status as above. */
+struct hook *hook_ip_failover_start(
+        const struct conf_server *dead, const struct conf_server *fresh);
+
+/* Exit status 0: the host is off (nothing can be read there any more); 10: its mysqld was killed and
+ * the host is up; other: stop. */
+struct hook *hook_shutdown(const struct conf_server *dead, bool ssh);
+
 /* secondary_check_script: 0 = really down, 2 = a monitoring host is unreachable, 3 = it is reachable. */
 struct hook *hook_secondary_check(const struct conf_server *master);
+
 /* report_script, of a master that is not replaced by a new one. */
 struct hook *hook_report(const struct conf_server *master, const char *conf_path,
         const char *subject, const char *body);
+/* The same after a failover.  `fresh` is NULL when no new master was opened; `new_slave_hosts` are the
+ * host names of slaves that follow it: "h1,h2", may be empty. */
+struct hook *hook_report_failover(const struct conf_server *dead, const struct conf_server *fresh,
+        const char *new_slave_hosts, const char *conf_path, const char *subject, const char *body);
+
+/* master_ip_online_change_script.  `stop` is the old master's script, and called only when the new one
+ * has one too.  `orig_is_new_slave`: the old master becomes a slave of the new one. */
+struct hook *hook_online_change(bool stop, const struct conf_server *orig,
+        const struct conf_server *fresh, bool orig_is_new_slave);
 
 /* Any call: `setting` is one of the program's own texts, the rest is copied.  Returns owned. */
 struct hook *hook_new(const char *setting, const char *prefix, const char *const *args);
@@ -54,11 +79,21 @@ char *hook_text(const struct hook *h);
 
 /*
  * Run and wait, at most until the deadline.  Success is exit status 0.  ERR_REMOTE: another status
- * (code), a signal, or late; ERR_SYSTEM: it could not be started.  The helper's: see hookd_call().  `ret_output` (may be NULL) gets
- * what it wrote, both streams, also when it failed.
+ * (code), a signal (code is minus its number) or late (minus SIGTERM, or SIGKILL); ERR_SYSTEM: it could
+ * not be started.  The helper's: see hookd_call().  `ret_output` (may be NULL) gets what it wrote, both
+ * streams, also when it failed.
  */
 bool hook_run(
         const struct hook *h, int64_t deadline, struct str *ret_output, struct err *e) MUST_USE;
+
+/* The exit status of a failed hook_run(): 1 to 255; -1: there is none (a signal, late, or it did not
+ * run).  Status 10 of a hook that was ended by us is none. */
+int hook_status(const struct err *e);
+
+/* MHA's "high:low", exit status and signal, for logs and reports: "10:0", "0:9"; "none" when nothing
+ * is known.  NULL is success, "0:0". */
+#define HOOK_CODE_MAX 24
+const char *hook_code(const struct err *e, char buf[HOOK_CODE_MAX]);
 
 /*
  * Run here and now, whatever hook_use_helper() said, and do not judge.  False only if it could not

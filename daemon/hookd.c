@@ -86,14 +86,12 @@ static bool read_lists(struct asked *a, const json_t *args, const json_t *env, s
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(args, i, v)
-	{
+	json_array_foreach (args, i, v) {
 		vec_push(&a->args, hookd_bytes(v));
 		all &= a->args.items[i] != NULL;
 	}
 	vec_push(&a->args, NULL);
-	json_array_foreach(env, i, v)
-	{
+	json_array_foreach (env, i, v) {
 		vec_push(&a->env, hookd_bytes(v));
 		all &= a->env.items[i] && is_our_variable(a->env.items[i]);
 	}

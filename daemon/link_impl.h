@@ -2,7 +2,9 @@
 /*
  * link_impl - what the files of link share.  Nobody else includes it.
  *
- *	link.c		the loop's side: links, their calls, the room
+ *	link.c		the loop's side: links, their state, events
+ *	link_call.c	their calls
+ *	link_room.c	wires, and which of them are open
  *	link_wire.c	a connection's thread: opening, keeping alive, commands
  *	link_frames.c	the same thread: requests and streams over the session's channel
  *	link_stream.c	workers: blocking calls
@@ -66,6 +68,15 @@ struct link_stream { /* all under the wire's lock */
 };
 void link_stream_unref(struct link_stream *s); /* with the lock held */
 
+struct link {
+	struct link_wire *w;
+	struct link *next; /* of the wire */
+	int priority;
+	link_state_fn changed;
+	void *arg;
+	bool told; /* of the present change */
+};
+
 struct link_wire {
 	struct link_room *room;
 	struct loop *loop;
@@ -75,6 +86,7 @@ struct link_wire {
 	int wake, stop_fd; /* eventfds */
 	_Atomic int64_t heard;
 	_Atomic bool stop;
+	_Atomic int streams; /* of workers, open or waiting */
 
 	/* loop */
 	struct link *links;
@@ -104,6 +116,23 @@ bool link_wire_put(struct link_wire *w, struct link_ask *a);     /* takes; with 
 void link_wire_post(struct link_wire *w, struct link_event *ev); /* takes; any thread */
 bool link_wire_start(struct link_wire *w, struct err *e) MUST_USE; /* loop: its thread */
 void link_event_free(struct link_event *ev);
+
+/* ---- loop ---- */
+
+void link_room_schedule(struct link_room *r); /* give places to those who want one */
+void link_room_reap(struct link_room *r);     /* threads that have ended */
+/* The wire that serves this host, made if there is none. */
+struct link_wire *link_wire_for(
+        struct link_room *r, const struct conf_server *s, const struct link_opts *o);
+bool link_wire_is_at(const struct link_wire *w, const struct conf_server *s);
+void link_wire_close(struct link_wire *w); /* its last link has gone */
+void link_wire_want(struct link_wire *w);  /* have it opened, if it is not and nobody is at it */
+void link_wire_ended(struct link_wire *w, bool was_up); /* its thread has: see to the next one */
+void link_calls_send(struct link_wire *w);              /* those that wait for the connection */
+void link_calls_answer(struct link_wire *w, const struct link_event *ev);
+void link_calls_unsent(struct link_wire *w, uint32_t id);
+void link_calls_fail(struct link_wire *w, const struct err *e, bool was_up);
+void link_calls_drop(struct link *l);
 void link_wire_nudge(void *wire); /* loop: somebody waits; lets go of the wire */
 
 struct link_door *link_door_of(struct link_wire *w); /* any thread; returns owned */
@@ -112,7 +141,10 @@ struct link_door *link_door_of(struct link_wire *w); /* any thread; returns owne
 bool link_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline);
 void link_cond_init(pthread_cond_t *cond);
 
-void link_room_thread(struct link_room *r, int by); /* a thread begins or ends; any thread */
+/* Any thread: one begins; could not be made; is about to end itself. */
+void link_room_began(struct link_room *r);
+void link_room_not_begun(struct link_room *r);
+void link_room_ended(struct link_room *r);
 void link_room_ref(struct link_room *r);
 void link_room_unref(struct link_room *r);
 

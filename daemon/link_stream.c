@@ -58,6 +58,7 @@ static void let_go(struct link_stream *s)
 {
 	struct link_wire *w = s->w;
 
+	w->streams--;
 	pthread_mutex_lock(&w->lock);
 	link_stream_unref(s);
 	pthread_mutex_unlock(&w->lock);
@@ -117,6 +118,7 @@ static struct link_stream *stream_new(struct link_wire *w, bool input, int64_t d
 		.status = -1 };
 	link_cond_init(&s->changed);
 	link_wire_ref(w);
+	w->streams++;
 	return s;
 }
 

@@ -4,8 +4,8 @@
  * link_frames, and ends when the connection does or when it is told to.  Runs on: that thread; what
  * link_impl.h says, elsewhere.
  *
- * Nobody waits for this thread: it is detached and holds its wire.  What it may still be inside of
- * when it is told to end has a deadline.
+ * Nobody waits for this thread before it has nothing left to do: it holds its wire.  What it may
+ * still be inside of when it is told to end has a deadline.
  */
 #include "link_impl.h"
 #include "clock.h"
@@ -506,7 +506,7 @@ static void *run(void *arg)
 	err_at(&e, w->name);
 	end(w, was_up, &e);
 	link_wire_unref(w);
-	link_room_thread(room, -1);
+	link_room_ended(room);
 	link_room_unref(room);
 	return NULL;
 }
@@ -522,16 +522,16 @@ bool link_wire_start(struct link_wire *w, struct err *e)
 	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+
 	link_wire_ref(w);
-	link_room_thread(w->room, 1);
+	link_room_began(w->room);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&t, &attr, run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (!rc)
 		return true;
-	link_room_thread(w->room, -1);
+	link_room_not_begun(w->room);
 	link_wire_unref(w);
 	err_set(e, ERR_SYSTEM, rc, "start a thread: %s", strerror(rc));
 	return err_at(e, w->name);

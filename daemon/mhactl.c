@@ -15,23 +15,31 @@ static int cmd_help(struct cmd *c, int argc, char **argv);
 #define ARGS_CLUSTER "[--json] CLUSTER|--conf=FILE"
 
 static const struct cmd_verb verbs[] = {
-	{ "status", cmd_status, false, "[--json] [--watch] [CLUSTER]",
-	        "all clusters at a glance, or one of them; --watch: a live screen",
-	        "Asks the running mhad. Exit code 0: all masters are healthy, 1: not all." },
-	{ "why", cmd_why, false, "[--json] [--ring] [--save=FILE] CLUSTER",
-	        "would mhad fail over now, and if not, why not?",
-	        "The verdict, every gate, and who said what when. --save keeps the evidence for a "
-	        "replay." },
-	{ "pause", cmd_pause, false, "[--for=30m] [--reason=TEXT] CLUSTER|--all",
-	        "forbid mhad to act; it goes on watching", NULL },
-	{ "resume", cmd_resume, false, "CLUSTER|--all", "allow it again", NULL },
-	{ "ack", cmd_ack, false, "--reason=TEXT CLUSTER",
-	        "allow a failover again although there was one lately, or one failed",
-	        "The reason is kept." },
+	{ "status", cmd_status, false, "[--watch] [--json] [CLUSTER]",
+	        "what mhad sees of its clusters, and whether it would fail over",
+	        "Asks the mhad that runs. Exit code 0: all is well; 1: something is not (what, is "
+	        "said below the table); 4: mhad could not be asked. --watch: a live screen; q ends "
+	        "it, the arrows and Enter choose a cluster." },
+	{ "why", cmd_why, false, "[--ring] [--save=FILE] [--json] CLUSTER",
+	        "why a cluster's verdict is what it is: gates and evidence",
+	        "The last verdict, every gate of a failover with its reason, and who said what "
+	        "when. --save keeps what was known in each of the last seconds, so that the "
+	        "verdict "
+	        "can be looked into later." },
+	{ "pause", cmd_pause, false, "[--for=30m] [--reason=TEXT] [--json] CLUSTER|--all",
+	        "go on watching, but do not fail over", "Survives a restart of mhad." },
+	{ "resume", cmd_resume, false, "[--json] CLUSTER|--all", "end a pause", NULL },
+	{ "ack", cmd_ack, false, "--reason=TEXT [--json] CLUSTER",
+	        "allow a failover though the last one was not long ago",
+	        "After a failover mhad makes no second one for failover_interval, nor after one "
+	        "that "
+	        "failed. This lifts that once; the reason is kept in the history." },
 	{ "history", cmd_history, false, "[--limit=N] [--json] CLUSTER",
-	        "what happened to a cluster", NULL },
-	{ "reload", cmd_reload, false, "", "have mhad read its files again",
-	        "A cluster whose file is broken keeps its old settings." },
+	        "what happened to a cluster: states, verdicts, orders of people", NULL },
+	{ "reload", cmd_reload, false, "[--json]", "have mhad read its configuration anew",
+	        "Each cluster is changed whole or, when its file has a problem, not at all. Exit "
+	        "code "
+	        "1: there were problems." },
 	{ "topology", cmd_topology, false, ARGS_CLUSTER,
 	        "the tree of a cluster: roles, versions, lag, and what is wrong",
 	        "All servers are read now and at once; nothing is changed. Exit code 1: no server "
@@ -73,6 +81,13 @@ static const struct cmd_verb verbs[] = {
 	        "--conf=FILE [--global_conf=FILE] [--manager-only]",
 	        "MHA's check of SSH between all hosts (mhactl check ssh --all-pairs)",
 	        "Exit code 0 or 1." },
+	{ "masterha_manager", cmd_manager, true, "--conf=FILE [options]",
+	        "MHA's manager: watch one cluster in the foreground",
+	        "Where a running mhad watches the file, this process stands for the cluster there. "
+	        "Exit code 1: any error, or ended by a signal." },
+	{ "masterha_master_monitor", cmd_master_monitor, true, "--conf=FILE [options]",
+	        "MHA's monitor: wait until the master is dead",
+	        "Exit code 20: it is; 1: any error." },
 	{ "masterha_secondary_check", cmd_secondary_check, true,
 	        "-s HOST1 -s HOST2 .. --master_host=HOST [options]",
 	        "MHA's look at the master from other hosts",

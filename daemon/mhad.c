@@ -107,26 +107,59 @@ static void status_changed(void *arg)
 	sd_status(m->sd, "%s", line);
 }
 
-/* With nothing at all to watch the start has failed, and says so to whoever waits for it.  One bad
- * file among others is no reason to leave the others alone. */
-static void give_up(struct mhad *m, const json_t *problems)
+/* A group that no package made is nobody's; one that was asked for must be there. */
+static const char *group(const char *given, const char *usual)
 {
-	struct err e = { 0 };
+	if (given)
+		return given;
+	return getgrnam(usual) ? usual : NULL;
+}
 
-	err_set(&e, ERR_CONFIG, 0, "%s", json_string_value(json_array_get(problems, 0)));
-	sd_failed(m->sd, &e);
-	log_error("No cluster can be watched. Exit.");
-	m->exit = CMD_CONFIG;
+static bool open_control(struct mhad *m, struct err *e)
+{
+	const struct control_opts o = { .read_group = group(m->read_group, SD_GROUP_READ),
+		.admin_group = group(m->admin_group, SD_GROUP_ADMIN) };
+	AUTO(free) char *dir = xstrdup(m->socket);
+	char *slash = strrchr(dir, '/');
+	int fd = sd_listen_fd(m->sd, SD_CONTROL);
+
+	if (slash && slash != dir)
+		*slash = '\0';
+	if (fd < 0 && slash && slash != dir && !make_dir(dir, 0755, e))
+		return false;
+	m->control = control_new(m->loop, fd, m->socket, &o, fleet_verbs(), m->fleet, e);
+	return m->control;
+}
+
+static void give_up(struct mhad *m, const struct err *e)
+{
+	log_err(LOG_LV_ERROR, e);
+	sd_failed(m->sd, e);
+	m->exit = e->kind == ERR_CONFIG ? CMD_CONFIG : CMD_FAILED;
 	loop_stop(m->loop);
+}
+
+/*
+ * With nothing at all to watch the start has failed, and says so to whoever waits for it; one bad file
+ * among others is no reason to leave the others alone.  Questions are answered from here on: before,
+ * the answer would be that there are no clusters.
+ */
+static bool first_loaded(struct mhad *m, const struct fleet_loaded *r, struct err *e)
+{
+	if (!r->clusters && json_array_size(r->problems))
+		return err_set(e, ERR_CONFIG, 0, "No cluster can be watched: %s",
+		        json_string_value(json_array_get(r->problems, 0)));
+	return open_control(m, e);
 }
 
 static void loaded(void *arg, const struct fleet_loaded *r)
 {
 	struct mhad *m = arg;
+	struct err e = { 0 };
 	char line[120];
 
-	if (!m->ready && !r->clusters && json_array_size(r->problems)) {
-		give_up(m, r->problems);
+	if (!m->ready && !first_loaded(m, r, &e)) {
+		give_up(m, &e);
 		return;
 	}
 	fleet_line(m->fleet, line, sizeof(line));
@@ -165,30 +198,6 @@ static void stop_loop(void *arg)
 
 /* ---- start and end ---- */
 
-/* A group that no package made is nobody's; one that was asked for must be there. */
-static const char *group(const char *given, const char *usual)
-{
-	if (given)
-		return given;
-	return getgrnam(usual) ? usual : NULL;
-}
-
-static bool open_control(struct mhad *m, struct err *e)
-{
-	const struct control_opts o = { .read_group = group(m->read_group, SD_GROUP_READ),
-		.admin_group = group(m->admin_group, SD_GROUP_ADMIN) };
-	AUTO(free) char *dir = xstrdup(m->socket);
-	char *slash = strrchr(dir, '/');
-	int fd = sd_listen_fd(m->sd, SD_CONTROL);
-
-	if (slash && slash != dir)
-		*slash = '\0';
-	if (fd < 0 && slash && slash != dir && !make_dir(dir, 0755, e))
-		return false;
-	m->control = control_new(m->loop, fd, m->socket, &o, fleet_verbs(), m->fleet, e);
-	return m->control;
-}
-
 static bool start(struct mhad *m, struct err *e)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
@@ -205,8 +214,6 @@ static bool start(struct mhad *m, struct err *e)
 	m->jobs = job_pool_new(m->loop, WORKERS);
 	m->links = link_room_new(m->loop, LINKS);
 	m->fleet = fleet_new(m->loop, m->jobs, m->links, &o);
-	if (!open_control(m, e))
-		return false;
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		m->signals[i] = loop_signal_new(m->loop, signals[i], on_signal, m);
 	loop_on_slow(m->loop, on_slow, m);

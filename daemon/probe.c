@@ -169,7 +169,8 @@ static void locking_answered(struct probe *p, const struct db_result *r)
 	const char *got = db_get(r, 0, "v");
 	struct err e;
 
-	reached(p, PROBE_READ);
+	if (!str_is(got, "1"))
+		reached(p, PROBE_READ); /* it ends here, and this was an answer */
 	if (!got) {
 		err_set(&e, ERR_SQL, 0, "the server cannot give the advisory lock");
 		conclude(p, PROBE_ERROR, &e);

@@ -10,10 +10,11 @@
 #define PROBE_SQL_LOCK    "SELECT GET_LOCK('" PROBE_LOCK_NAME "', 0) AS v"
 #define PROBE_SQL_RELEASE "DO RELEASE_LOCK('" PROBE_LOCK_NAME "')"
 
-/* MHA's table, and its row. */
+/* MHA's table, and its row: the time, which must also change when there are several pings in a second, as a row that
+ * stays the same is not written. */
 #define PROBE_SQL_WRITE                                                                            \
-	"INSERT INTO infra.chk_masterha VALUES (1, UNIX_TIMESTAMP())"                              \
-	" ON DUPLICATE KEY UPDATE val = UNIX_TIMESTAMP()"
+	"INSERT INTO infra.chk_masterha VALUES (1, UNIX_TIMESTAMP()) ON DUPLICATE KEY UPDATE"      \
+	" val = IF(val = UNIX_TIMESTAMP(), val - 1, UNIX_TIMESTAMP())"
 #define PROBE_SQL_DATABASE "CREATE DATABASE IF NOT EXISTS infra"
 #define PROBE_SQL_TABLE                                                                            \
 	"CREATE TABLE IF NOT EXISTS infra.chk_masterha (`key` TINYINT NOT NULL PRIMARY KEY,"       \

@@ -346,37 +346,74 @@ static void add_detail(struct str *page, const json_t *cluster, const json_t *wh
 	live_evidence(page, why);
 }
 
-static size_t count_lines(const char *text)
+/* Where to break a line that is too long: behind its last space that fits, else where it must. */
+static size_t break_at(const char *line, size_t width)
 {
-	size_t n = 0;
+	size_t n = live_cut(line, width), at = n;
 
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
+	if (!line[n])
+		return n;
+	while (at > 0 && line[at] != ' ')
+		at--;
+	return at > strspn(line, " ") ? at : n;
+}
+
+/* Lines as long as the screen is wide; what goes over is set in a little further. */
+static void wrap_line(struct str *out, const char *line, size_t width)
+{
+	int indent = (int)strspn(line, " ") + 2;
+	size_t n = break_at(line, width);
+
+	str_addn(out, line, n);
+	if ((size_t)indent * 2 > width)
+		indent = 0;
+	for (line += n; *line; line += n) {
+		line += strspn(line, " ");
+		n = break_at(line, width - (size_t)indent);
+		if (n)
+			str_addf(out, "\n%*s%.*s", indent, "", (int)n, line);
+	}
+	str_addc(out, '\n');
+}
+
+/* Returns the number of lines. */
+static size_t wrap(struct str *out, char *page, size_t width)
+{
+	size_t lines = 0;
+	char *next;
+
+	for (char *line = page; *line; line = next) {
+		next = line + strcspn(line, "\n");
+		if (*next)
+			*next++ = '\0';
+		wrap_line(out, line, width ? width : 1);
+	}
+	for (const char *p = out->p; *p; p++)
+		lines += *p == '\n';
+	return lines;
 }
 
 static void draw_detail(
         struct pen *p, const json_t *status, const json_t *why, struct screen_view *v)
 {
-	AUTO_STR struct str page = STR_INIT;
+	AUTO_STR struct str page = STR_INIT, lines = STR_INIT;
 	struct rows rows = rows_of(status);
-	size_t room = (size_t)(p->rows - p->row > 1 ? p->rows - p->row - 1 : 0), lines;
-	char *line, *next;
+	size_t room = (size_t)(p->rows - p->row > 1 ? p->rows - p->row - 1 : 0), n;
+	char *line, *end;
 
 	add_detail(&page,
 	        *v->selected || !rows.len ? live_find(status, v->selected) : rows.items[0].cluster,
 	        why);
 	vec_done(&rows);
-	lines = count_lines(page.p);
-	if (lines <= room)
+	n = wrap(&lines, page.p, (size_t)p->cols - 1);
+	if (n <= room)
 		v->top = 0;
-	else if (v->top > lines - room)
-		v->top = lines - room;
-	line = page.p;
-	for (size_t i = 0; i < v->top + room && *line; i++, line = next) {
-		next = line + strcspn(line, "\n");
-		if (*next)
-			*next++ = '\0';
+	else if (v->top > n - room)
+		v->top = n - room;
+	line = lines.p;
+	for (size_t i = 0; i < v->top + room && *line; i++, line = end + 1) {
+		end = line + strcspn(line, "\n");
+		*end = '\0';
 		if (i < v->top)
 			continue;
 		put(p, PLAIN, " ");
@@ -402,68 +439,6 @@ void screen_draw(struct str *out, const json_t *status, const json_t *why, struc
 }
 
 /* ---- keys ------------------------------------------------------------------------------------- */
-
-static const struct {
-	const char *bytes;
-	enum screen_key key;
-} keys[] = {
-	{ "\033[A", SCREEN_UP },
-	{ "\033OA", SCREEN_UP },
-	{ "k", SCREEN_UP },
-	{ "\033[B", SCREEN_DOWN },
-	{ "\033OB", SCREEN_DOWN },
-	{ "j", SCREEN_DOWN },
-	{ "\033[5~", SCREEN_PAGE_UP },
-	{ "\033[6~", SCREEN_PAGE_DOWN },
-	{ " ", SCREEN_PAGE_DOWN },
-	{ "\033[H", SCREEN_HOME },
-	{ "\033[1~", SCREEN_HOME },
-	{ "\033OH", SCREEN_HOME },
-	{ "g", SCREEN_HOME },
-	{ "\033[F", SCREEN_END },
-	{ "\033[4~", SCREEN_END },
-	{ "\033OF", SCREEN_END },
-	{ "G", SCREEN_END },
-	{ "\r", SCREEN_ENTER },
-	{ "\n", SCREEN_ENTER },
-	{ "\033[C", SCREEN_ENTER },
-	{ "\033OC", SCREEN_ENTER },
-	{ "l", SCREEN_ENTER },
-	{ "\033[D", SCREEN_BACK },
-	{ "\033OD", SCREEN_BACK },
-	{ "h", SCREEN_BACK },
-	{ "\x7f", SCREEN_BACK },
-	{ "\b", SCREEN_BACK },
-	{ "q", SCREEN_QUIT },
-	{ "Q", SCREEN_QUIT },
-	{ "\x03", SCREEN_QUIT },
-};
-
-/* An escape sequence that means nothing here is passed over whole. */
-static size_t unknown_length(const char *bytes, size_t n)
-{
-	size_t i = 2;
-
-	if (n < 2 || bytes[0] != '\033' || (bytes[1] != '[' && bytes[1] != 'O'))
-		return 1;
-	while (i < n && !(bytes[i] >= '@' && bytes[i] <= '~'))
-		i++;
-	return i < n ? i + 1 : n;
-}
-
-size_t screen_key_parse(const char *bytes, size_t n, enum screen_key *ret)
-{
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t len = strlen(keys[i].bytes);
-
-		if (n < len || memcmp(bytes, keys[i].bytes, len) != 0)
-			continue;
-		*ret = keys[i].key;
-		return len;
-	}
-	*ret = n && bytes[0] == '\033' && unknown_length(bytes, n) == 1 ? SCREEN_BACK : SCREEN_NONE;
-	return n ? unknown_length(bytes, n) : 0;
-}
 
 static void choose(struct screen_view *v, const struct rows *rows, size_t at)
 {

@@ -278,6 +278,14 @@ static void add_algorithm(struct str *list, const char *name)
 		str_addf(list, "%s%s", list->len ? "," : "", name);
 }
 
+/* Only what the library knows: it removes the rest from the list by copying within overlapping memory. */
+static void prefer(struct str *list, const char *name, const char *const *all, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (str_is(all[i], name))
+			add_algorithm(list, name);
+}
+
 /* Ask first for the key types that known_hosts has for the host: another one would look like a
  * changed key. */
 static void prefer_known(struct session *s, const struct ssh_known *k)
@@ -293,10 +301,10 @@ static void prefer_known(struct session *s, const struct ssh_known *k)
 		return;
 	while ((type = strsep(&rest, ","))) {
 		if (str_is(type, "ssh-rsa")) {
-			add_algorithm(&list, "rsa-sha2-512");
-			add_algorithm(&list, "rsa-sha2-256");
+			prefer(&list, "rsa-sha2-512", all, n);
+			prefer(&list, "rsa-sha2-256", all, n);
 		}
-		add_algorithm(&list, type);
+		prefer(&list, type, all, n);
 	}
 	for (int i = 0; i < n; i++)
 		add_algorithm(&list, all[i]);

@@ -205,7 +205,7 @@ struct fact_replica {
 	 */
 	int64_t between, heard;
 	int64_t heartbeat; /* ms: if the master is idle, one comes so often; 0 none or not known */
-	bool follows;      /* its source is this master */
+	bool follows;      /* its source is this master, by what it said last */
 	bool io_running;   /* only ever a hint */
 	int io_errno;      /* of the receiver: 2003, 2013... */
 	int64_t io_error_seen; /* when that error was first seen; 0 none */

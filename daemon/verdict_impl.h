@@ -27,8 +27,8 @@ bool verdict_note(struct judge *j, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct verdict_votes {
 	int healthy;
 	int sees; /* of witnesses; slaves' are signs of life (verdict_heard) */
-	int down; /* sum of the next three */
-	int open, refused, cannot;
+	int down; /* sum of the next two, and of those who meet silence */
+	int open, refused;
 	int pending; /* may still answer */
 };
 struct verdict_votes verdict_votes(const struct judge *j);

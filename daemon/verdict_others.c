@@ -77,7 +77,6 @@ static void count(struct verdict_votes *v, enum fact_sight s, bool is_witness)
 	v->down += is_down(s);
 	v->open += s == SIGHT_OPEN;
 	v->refused += s == SIGHT_REFUSED;
-	v->cannot += s == SIGHT_CANNOT;
 	v->pending += s == SIGHT_NONE;
 }
 
@@ -240,7 +239,8 @@ static bool long_dead(const struct judge *j, int64_t silent_since, int64_t misse
 static void add_replica(
         const struct judge *j, const struct fact_replica *r, struct verdict_company *c)
 {
-	bool matters = r->follows && !r->ignore_fail;
+	/* Of one that never answered nobody knows whom it follows. */
+	bool matters = !r->ignore_fail && (r->follows || !r->looked);
 
 	if (r->silent_since && long_dead(j, r->silent_since, r->missed))
 		return;

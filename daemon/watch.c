@@ -393,6 +393,7 @@ struct watch *watch_new(
 	w->alarmed = VERDICT_HEALTHY;
 	w->status_state = STATUS_FILE_INITIALIZING_MONITOR;
 	w->judge = loop_timer_new(env->loop, CLOCK_NEVER, on_judge, w);
+	w->status = o->status;
 	watch_keep_load(w);
 	w->pause_timer = loop_timer_new(
 	        env->loop, w->pause.on ? w->pause.until : CLOCK_NEVER, on_pause_end, w);

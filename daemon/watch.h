@@ -15,6 +15,8 @@
 #include <sys/types.h>
 #include "conf.h"
 #include "evidence.h"
+#include "log.h"
+#include "status_file.h"
 
 struct job_pool;
 struct link_room;
@@ -109,6 +111,8 @@ struct watch_env {
 	/* It cannot be watched now: ERR_PRECOND, the lock is somebody else's; ERR_CONFIG, no
 	 * master.  Tried again and again; told once per series. */
 	void (*failed)(void *arg, struct watch *w, const struct err *e);
+	/* It has logged this line. */
+	void (*said)(void *arg, struct watch *w, enum log_level level, const char *text);
 };
 
 struct watch_opts {
@@ -121,6 +125,7 @@ struct watch_opts {
 	/* Keep MHA's <app>.master_status.health, with this pid; 0: not now, see
 	 * watch_set_status_pid(). */
 	pid_t status_pid;
+	struct status_file *status; /* the claim, where there is one already; taken */
 };
 
 /* Borrows `conf` and `env` until watch_free(), and `conf` also as long as jobs may hold it that were

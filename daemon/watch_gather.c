@@ -68,8 +68,7 @@ static int queue_of(const json_t *v)
 	json_int_t most = 0;
 	size_t i;
 
-	json_array_foreach(json_object_get(v, "sockets"), i, socket)
-	{
+	json_array_foreach (json_object_get(v, "sockets"), i, socket) {
 		json_int_t n = json_integer_value(json_object_get(socket, "accept_queue"));
 
 		most = n > most ? n : most;

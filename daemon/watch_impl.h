@@ -54,6 +54,7 @@ struct watch_look {
 	struct loop_timer *half;  /* the one under way has no answer at half its time */
 	int64_t begun;            /* of the last one */
 	int64_t deadline;
+	int64_t due;            /* of the next one */
 	int64_t took_ms;        /* of the last good one; -1 */
 	int64_t cut_at;         /* the idle session ended; 0: a look came after that */
 	int64_t lock_since;     /* the lock is refused since; 0: it is not */

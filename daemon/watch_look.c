@@ -44,6 +44,7 @@ static const char *ping_word(const struct watch *w)
 
 static void schedule(struct watch *w, int64_t at)
 {
+	w->look.due = at;
 	loop_timer_move(w->look.timer, at);
 }
 
@@ -68,6 +69,7 @@ static void on_timer(void *arg)
 {
 	struct watch *w = arg;
 
+	watch_self_began(w->env.self, clock_ms() - w->look.due);
 	watch_look_now(w, clock_in(watch_interval(w)));
 }
 
@@ -395,10 +397,12 @@ void watch_look_start(struct watch *w)
 
 	memset(&w->probe, 0, sizeof(w->probe));
 	w->probe.acks_waiting = w->probe.ackers = -1;
-	*k = (struct watch_look){ .took_ms = -1 };
+	*k = (struct watch_look){ .took_ms = -1, .due = w->born + w->opts.spread_ms };
 	k->probe = probe_new(w->env.loop, w->env.jobs, w->master, &o);
 	k->half = loop_timer_new(w->env.loop, CLOCK_NEVER, on_half, w);
-	k->timer = loop_timer_new(w->env.loop, w->born + w->opts.spread_ms, on_timer, w);
+	if (k->due < clock_ms())
+		k->due = clock_ms();
+	k->timer = loop_timer_new(w->env.loop, k->due, on_timer, w);
 }
 
 void watch_look_stop(struct watch *w)

@@ -29,7 +29,10 @@ struct watch_self {
 	char why[80];
 	int64_t pace;
 	int reads;
+	uint64_t late[WATCH_SELF_LATE];
 };
+
+const int watch_self_late_ms[WATCH_SELF_LATE - 1] = { 1, 2, 5, 10, 20, 50, 100 };
 
 static int64_t wall_offset(void)
 {
@@ -139,4 +142,18 @@ bool watch_self_enter(struct watch_self *s, bool urgent)
 void watch_self_leave(struct watch_self *s)
 {
 	s->reads--;
+}
+
+void watch_self_began(struct watch_self *s, int64_t late_ms)
+{
+	size_t i = 0;
+
+	while (i < WATCH_SELF_LATE - 1 && late_ms >= watch_self_late_ms[i])
+		i++;
+	s->late[i]++;
+}
+
+const uint64_t *watch_self_late(const struct watch_self *s)
+{
+	return s->late;
 }

@@ -32,6 +32,15 @@ void watch_self_tilt(struct watch_self *s, const char *fmt, ...) PRINTF_LIKE(2, 
 const char *watch_self_why(const struct watch_self *s, int64_t hold_ms);
 int64_t watch_self_since(const struct watch_self *s); /* of the last tilt; 0: never */
 
+/*
+ * How late looks begin, counted: below 1, 2, 5, 10, 20, 50, 100 ms, and later.  What delays one delays
+ * all; a look that failed late by our own fault would be taken for the server's.
+ */
+enum { WATCH_SELF_LATE = 8 };
+extern const int watch_self_late_ms[WATCH_SELF_LATE - 1];
+void watch_self_began(struct watch_self *s, int64_t late_ms);
+const uint64_t *watch_self_late(const struct watch_self *s);
+
 /* Reading whole clusters is what costs most: how often each may (60 s and more), how many at once. */
 void watch_self_set_pace(struct watch_self *s, size_t clusters);
 int64_t watch_self_pace(const struct watch_self *s);

@@ -20,6 +20,12 @@ static struct log_ctx enter(const struct watch *w)
 	        .cluster = w->conf->name, .host = w->master ? w->master->hostname : NULL });
 }
 
+static void said(const struct watch *w, enum log_level level, const char *text)
+{
+	if (w->env.said)
+		w->env.said(w->env.arg, w->anchor->w, level, text);
+}
+
 void watch_log(const struct watch *w, enum log_level level, const char *fmt, ...)
 {
 	struct log_ctx old = enter(w);
@@ -31,6 +37,7 @@ void watch_log(const struct watch *w, enum log_level level, const char *fmt, ...
 	va_end(ap);
 	log_at(level, "%s", s.p);
 	log_set_ctx(old);
+	said(w, level, s.p);
 }
 
 void watch_log_event(const struct watch *w, enum log_event ev, const char *fmt, ...)
@@ -44,6 +51,7 @@ void watch_log_event(const struct watch *w, enum log_event ev, const char *fmt, 
 	va_end(ap);
 	log_event(ev, verdict_name(w->verdict.code), "%s", s.p);
 	log_set_ctx(old);
+	said(w, log_event_level(ev), s.p);
 }
 
 void watch_note(const struct watch *w, const char *what, const char *by, const char *fmt, ...)
@@ -214,7 +222,8 @@ void watch_tell_state(struct watch *w, enum watch_state before)
 	evidence_say(w->evidence, "state", "%s -> %s", watch_state_name(before),
 	        watch_state_name(w->state));
 	tell_status(w);
-	if (w->state == WATCH_MONITORING && trivial)
+	if (w->state == WATCH_MONITORING &&
+	        (trivial || before == WATCH_NO_MASTER || before == WATCH_LOCKED))
 		watch_log_event(w, LOG_EV_WATCHING, "the master is %s.", w->master->hostinfo);
 	if (w->state == WATCH_SUSPECT && before == WATCH_MONITORING)
 		watch_log_event(

@@ -51,7 +51,7 @@ static void on_timer(void *arg)
 
 	if (t->run)
 		return;
-	if (quiet && !t->urgent) {
+	if (quiet && !t->urgent && w->state != WATCH_BLOCKED) {
 		/* It would wait for the silent server, and say nothing new. */
 		loop_timer_move(t->timer, clock_in(BACKOFF_MS));
 		return;
@@ -60,7 +60,8 @@ static void on_timer(void *arg)
 		loop_timer_move(t->timer, clock_in(FULL_MS));
 		return;
 	}
-	start(w, false);
+	/* While a death stands, what would stop a failover may be mended. */
+	start(w, w->state == WATCH_BLOCKED);
 }
 
 static int64_t next_reading(const struct watch *w)

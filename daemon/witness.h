@@ -101,7 +101,7 @@ void witness_hosts_done(struct witness_hosts *h);
 /*
  * For masterha_secondary_check too: the shell line that answers the same question where there may be no
  * mha-node (it tries mha-node, bash, perl, nc in this order; needs only a POSIX shell), and the reading
- * of what it printed.  `host` may be a name: it is resolved over there.  Returns owned.
+ * of what it printed.  `host` may be a name: it is resolved over there (one that can be no name is not known).  Returns owned.
  */
 char *witness_line(const char *host, int port, int64_t timeout_ms, const char *node_bindir);
 /* Sets word, reach, took_ms, how and detail.  False: there is no answer in it. */

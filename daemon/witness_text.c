@@ -70,6 +70,14 @@ static const char script[] =
         "say nc 0 \"$r\"; fi; "
         "echo \"" ANSWER "none 1 no mha-node, bash, perl or nc that could look\"";
 
+/* It becomes part of other programs' texts. */
+static bool is_plain(const char *host)
+{
+	return *host && *host != '-' &&
+	       !host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                          "0123456789.-_:%")];
+}
+
 char *witness_line(const char *host, int port, int64_t timeout_ms, const char *node_bindir)
 {
 	struct str line = STR_INIT;
@@ -79,7 +87,7 @@ char *witness_line(const char *host, int port, int64_t timeout_ms, const char *n
 	str_add(&line, "sh -c ");
 	str_add_shell(&line, script);
 	str_add(&line, " sh ");
-	str_add_shell(&line, host);
+	str_add_shell(&line, is_plain(host) ? host : "invalid.");
 	/* Whole seconds are what alarm and nc know. */
 	str_addf(&line, " %d %lld %lld ", port,
 	        timeout_ms < 2000 ? 1LL : (long long)timeout_ms / 1000, (long long)timeout_ms);
@@ -221,8 +229,8 @@ static bool split_port(char *host, int *port, struct err *e)
 	char *colon = strrchr(host, ':'), *close = strrchr(host, ']');
 	long long n;
 
-	if (*host == '[' && close) {
-		if (close[1] && close[1] != ':')
+	if (*host == '[') {
+		if (!close || (close[1] && close[1] != ':'))
 			return err_set(e, ERR_CONFIG, 0, "\"%s\" is not [address]:port", host);
 		colon = close[1] ? close + 1 : NULL;
 	} else if (colon && strchr(host, ':') != colon) {

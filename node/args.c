@@ -78,6 +78,8 @@ static const struct row rows[] = {
 	        { "keep_open", OPT_INT, .arg = "0|1", .max = 1,
 	                .help = "keep a transaction that does not end: more follows (relay logs "
 	                        "by position: 1)" } },
+	{ ARGS_MHA, AT(count),
+	        { "count", OPT_FLAG, .help = "only look what there is: write nothing" } },
 	{ ARGS_MHA, AT(json), { "json", OPT_FLAG, .help = "tell what was done in JSON" } },
 	{ ARGS_MHA, AT(disable_log_bin), { .names = "disable_log_bin", .type = OPT_INT } },
 
@@ -201,6 +203,11 @@ static const struct row rows[] = {
 	        { "mysql", OPT_FLAG, .help = "wait for the server's greeting too" } },
 	{ ARGS_REACH, AT(from),
 	        { "from", OPT_STR, .arg = "IP", .help = "our own address to use" } },
+	{ ARGS_PUT, AT(output_file),
+	        { "output_file", OPT_STR, .arg = "FILE", .help = "the file to make" } },
+	{ ARGS_PUT, AT(bytes),
+	        { "bytes", OPT_INT, .arg = "N", .max = INT64_MAX, .help = "its length" } },
+	{ ARGS_PUT, AT(crc), { "crc", OPT_STR, .arg = "HEX", .help = "its CRC32" } },
 	{ ARGS_GATE, AT(conf),
 	        { "conf", OPT_STR, .arg = "FILE", .help = "the host's list of what is allowed" } },
 };
@@ -224,6 +231,7 @@ bool args_parse(unsigned programs, int argc, char **argv, struct args *ret, stru
 		.binlog_dir = "/var/lib/mysql",
 		.start_pos = -1,
 		.keep_open = -1,
+		.bytes = -1,
 		.handle_raw_binlog = 1,
 		.scp_user = "root",
 		.scp_port = 22 };

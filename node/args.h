@@ -21,7 +21,8 @@ enum { ARGS_PROBE = 1 << 8, ARGS_FENCE = 1 << 9, ARGS_RELEASE = 1 << 10, ARGS_VI
 enum { ARGS_PURGE = 1 << 12, ARGS_SESSION = 1 << 13, ARGS_GATE = 1 << 14 };
 #define ARGS_FILTER (1 << 15)
 #define ARGS_REACH  (1 << 16)
-#define ARGS_OWN    (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER | ARGS_REACH)
+#define ARGS_PUT    (1 << 17)
+#define ARGS_OWN    (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER | ARGS_REACH | ARGS_PUT)
 #define ARGS_ALL    (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
 
 struct args { /* texts are borrowed from argv; NULL where not given */
@@ -54,7 +55,7 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	int64_t scp_port;
 	const char *slave_ip, *apply_files, *applier,
 	        *channel; /* with user, password, host... below */
-	bool password_stdin;
+	bool password_stdin, count;
 	int64_t apply_timeout; /* seconds; 0: not given */
 	int64_t disable_log_bin;
 	/* probe, fence, release, vip */
@@ -73,6 +74,9 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	/* reach, with host, port, timeout */
 	bool mysql;
 	const char *from;
+	/* put, with output_file */
+	int64_t bytes; /* -1: not given */
+	const char *crc;
 };
 
 /* Defaults, then the options of `programs` in argv[1..argc).  ERR_CONFIG: what is wrong with which

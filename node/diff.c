@@ -180,7 +180,7 @@ static enum wrote generate(
 	spec.start_pos = p.offset;
 	spec.look_from = p.from;
 	spec.source_file = p.source_file;
-	if (!save_into(&spec, a->diff_file, a->json, io, &r, e))
+	if (!save_into(&spec, a->count ? "" : a->diff_file, a->json, io, &r, e))
 		return WROTE_FAILED;
 	if (!r.bytes && a->have)
 		return WROTE_NOTHING;
@@ -188,7 +188,9 @@ static enum wrote generate(
 		err_set(e, ERR_PRECOND, 0, "Event not exists.");
 		return WROTE_FAILED;
 	}
-	fprintf(io->out, " Generating diff relay log succeeded. Saved at %s .\n", a->diff_file);
+	if (!a->count)
+		fprintf(io->out, " Generating diff relay log succeeded. Saved at %s .\n",
+		        a->diff_file);
 	return WROTE_FILE;
 }
 
@@ -199,7 +201,7 @@ static enum wrote diff(const struct args *a, struct verb_io *io, struct err *e)
 
 	if (!args_check_manager(a, e) || !save_check_raw(a, e))
 		return WROTE_FAILED;
-	if (!a->diff_file) {
+	if (!a->diff_file && !a->count) {
 		err_set(e, ERR_CONFIG, 0,
 		        "ERROR: --diff_file_readtolatest=<Diff file name> must be set.");
 		return WROTE_FAILED;
@@ -227,7 +229,7 @@ int diff_send_serve(const struct args *a, struct verb_io *io, struct err *e)
 		return 1;
 	}
 	wrote = diff(a, io, e);
-	if (wrote == WROTE_FILE && !send_file(a, a->diff_file, io, e))
+	if (wrote == WROTE_FILE && !a->count && !send_file(a, a->diff_file, io, e))
 		return 1;
 	return wrote == WROTE_FAILED;
 }

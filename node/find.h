@@ -31,12 +31,7 @@ struct find_place {
 };
 
 /*
- * ERR_PRECOND with one of these codes when it is not there, ERR_PARSE when a relay log cannot be
- * read up to it.
+ * ERR_PRECOND with one of the codes FIND_* (node_code.h) when it is not there, ERR_PARSE when a relay
+ * log cannot be read up to it.
  */
-enum {
-	FIND_PURGED = 1101, /* all relay logs begin behind it */
-	FIND_NOT_YET,       /* all relay logs end before it */
-	FIND_NO_EVENT,      /* no event ends there */
-};
 bool find_place(const struct find_spec *spec, struct find_place *ret, struct err *e) MUST_USE;

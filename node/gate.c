@@ -51,7 +51,7 @@ static const struct {
 	        "splay"
 	        " slave_user slave_pass slave_host slave_ip channel applier have previous_gtids"
 	        " keep_open handle_raw_binlog disable_log_bin start_pos target_rmlp server_id"
-	        " apply_timeout scp_user scp_port timeout_ms from " },
+	        " apply_timeout scp_user scp_port timeout_ms from bytes crc " },
 	{ RULE_NAME, " start_file binlog_prefix current_relay_log latest_mlf target_mlf device " },
 	{ RULE_PATH,
 	        " output_file index relay_dir relay_log_info datadir workdir write-test-dir socket"

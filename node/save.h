@@ -12,6 +12,7 @@
 #include "binlog_txn.h"
 #include "binlog_write.h"
 #include "logs.h"
+#include "node_code.h"
 
 /* A transaction that is whole as far as it goes, but does not end. */
 enum save_open {
@@ -72,14 +73,7 @@ struct save_report {
 	size_t files_left;     /* and files that were not read at all */
 };
 
-/* err.code of ERR_PRECOND, for refusals that somebody decides by. */
-enum {
-	SAVE_SHORTER = 1001, /* the start is behind the end: the log lost its end, or is another */
-	SAVE_NO_EVENT,       /* the start is not where an event begins */
-	SAVE_PURGED,         /* what the receiver lacks is partly in files that are gone */
-	SAVE_ANONYMOUS,      /* there are transactions without GTID */
-	SAVE_DIVERGED,       /* receiver and log have different transactions of one number */
-};
+/* Refusals that somebody decides by have a code of node_code.h. */
 
 /* With a NULL sink it only counts.  After a failure what the sink got is worth nothing. */
 bool save_run(const struct save_spec *spec, const struct binlog_sink *sink, struct save_report *ret,

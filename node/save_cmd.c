@@ -53,14 +53,15 @@ static void tell_cut(const struct save_report *r, FILE *out)
 static void tell(const struct save_report *r, const char *path, bool json, struct verb_io *io)
 {
 	AUTO_JSON struct json j = JSON_INIT;
+	bool into = *path && !str_is(path, "-");
 
 	if (r->bytes)
 		fprintf(io->out,
-		        "  Saved %llu transactions (%llu bytes) from %s:%llu to %s:%llu%s%s\n",
-		        (unsigned long long)r->transactions, (unsigned long long)r->bytes,
-		        r->start.file, (unsigned long long)r->start.pos, r->end.file,
-		        (unsigned long long)r->end.pos, str_is(path, "-") ? "" : " into ",
-		        str_is(path, "-") ? "" : path);
+		        "  %s %llu transactions (%llu bytes) from %s:%llu to %s:%llu%s%s\n",
+		        *path ? "Saved" : "There are", (unsigned long long)r->transactions,
+		        (unsigned long long)r->bytes, r->start.file,
+		        (unsigned long long)r->start.pos, r->end.file,
+		        (unsigned long long)r->end.pos, into ? " into " : "", into ? path : "");
 	tell_cut(r, io->out);
 	json_open(&j, NULL, '{');
 	save_report_json(r, &j);
@@ -116,11 +117,16 @@ bool save_into(struct save_spec *spec, const char *path, bool json, struct verb_
         struct save_report *ret, struct err *e)
 {
 	bool caller = str_is(path, "-");
+	bool fine;
 
 	spec->go_on = go_on;
 	spec->go_on_ctx = io;
 	spec->sum = caller || json;
-	if (!(caller ? into_caller(spec, io, ret, e) : into_file(spec, path, ret, e)))
+	if (!*path)
+		fine = save_run(spec, NULL, ret, e);
+	else
+		fine = caller ? into_caller(spec, io, ret, e) : into_file(spec, path, ret, e);
+	if (!fine)
 		return false;
 	tell(ret, path, json, io);
 	return true;
@@ -242,7 +248,7 @@ static bool save(const struct args *a, const struct begin *b, struct verb_io *io
 		return false;
 	spec.logs = &logs;
 	spec.look_from = spec.first;
-	ok = save_into(&spec, a->output_file, a->json, io, ret, e);
+	ok = save_into(&spec, a->count ? "" : a->output_file, a->json, io, ret, e);
 	logs_done(&logs);
 	return ok;
 }
@@ -253,7 +259,7 @@ int save_serve(const struct args *a, struct verb_io *io, struct err *e)
 	struct save_report r;
 	bool ok = args_check_manager(a, e) && save_check_raw(a, e);
 
-	if (ok && !a->output_file)
+	if (ok && !a->output_file && !a->count)
 		ok = err_set(e, ERR_CONFIG, 0, "Set --output_file=<output_file_path>");
 	ok = ok && begin_of(a, &b, e) && save(a, &b, io, &r, e);
 	begin_done(&b);

@@ -18,8 +18,8 @@
 int save_serve(const struct args *a, struct verb_io *io, struct err *e);
 
 /*
- * For verbs that save: run `spec` into a file, or with "-" into the caller's stream; tell the result,
- * and in lines what it was.  Where there is nothing to save, no file is left.
+ * For verbs that save: run `spec` into a file, or with "-" into the caller's stream, or with "" only
+ * count; tell the result, and in lines what it was.  Where there is nothing to save, no file is left.
  */
 bool save_into(struct save_spec *spec, const char *path, bool json, struct verb_io *io,
         struct save_report *ret, struct err *e) MUST_USE;

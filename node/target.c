@@ -130,196 +130,89 @@ static uint64_t number_of(const char *s)
 	return s ? strtoull(s, NULL, 10) : 0;
 }
 
-static const char *column(
-        struct target *t, const struct db_result *r, size_t row, enum dialect_col c)
+static struct channel channel_of(struct target *t)
 {
-	return db_get(r, row, dialect_col(db_dialect(t->db), c));
+	return (struct channel){ t->db, t->channel };
 }
 
-/* The row of our channel; false if there is none. */
-static bool find_row(struct target *t, const struct db_result *r, size_t *ret, struct err *e)
-{
-	size_t n = db_rows(r), found = n;
-
-	t->others = n > 1;
-	for (size_t i = 0; i < n; i++)
-		if (str_is(text_of(column(t, r, i, COL_CHANNEL)), t->channel))
-			found = i;
-	if (found == n && n == 1 && !t->login->channel) {
-		found = 0;
-		snprintf(t->channel, sizeof(t->channel), "%s",
-		        text_of(column(t, r, 0, COL_CHANNEL)));
-	}
-	if (found == n && (t->login->channel || n))
-		return err_set(e, ERR_PRECOND, 0, "%s: no replication channel \"%s\" among %zu",
-		        t->name, t->channel, n);
-	*ret = found;
-	return true;
-}
-
-static enum target_gtid gtid_of(struct target *t, const struct db_result *r, size_t row)
-{
-	const char *using = text_of(column(t, r, row, COL_USING_GTID));
-
-	if (number_of(column(t, r, row, COL_AUTO_POSITION)))
-		return TARGET_GTID_AUTO;
-	if (strcasecmp(using, "Slave_Pos") == 0)
-		return TARGET_GTID_SLAVE_POS;
-	return strcasecmp(using, "Current_Pos") == 0 ? TARGET_GTID_CURRENT_POS : TARGET_GTID_NO;
-}
-
-static bool is_yes(const char *s)
-{
-	return s && strcasecmp(s, "No") != 0;
-}
-
-static void fill(struct target *t, const struct db_result *r, size_t i, struct target_status *s)
+static void fill(struct target *t, const struct channel_status *ch, struct target_status *s)
 {
 	const char *id = vars_get(t->vars, VAR_SERVER_UUID);
 
 	s->is_replica = true;
-	s->io_running = is_yes(column(t, r, i, COL_IO_RUNNING));
-	s->sql_running = is_yes(column(t, r, i, COL_SQL_RUNNING));
-	snprintf(s->read_file, sizeof(s->read_file), "%s", text_of(column(t, r, i, COL_READ_FILE)));
-	s->read_pos = number_of(column(t, r, i, COL_READ_POS));
-	snprintf(s->exec_file, sizeof(s->exec_file), "%s", text_of(column(t, r, i, COL_EXEC_FILE)));
-	s->exec_pos = number_of(column(t, r, i, COL_EXEC_POS));
-	snprintf(s->relay_file, sizeof(s->relay_file), "%s",
-	        text_of(column(t, r, i, COL_RELAY_FILE)));
-	s->relay_pos = number_of(column(t, r, i, COL_RELAY_POS));
-	snprintf(s->source, sizeof(s->source), "%s@%s:%s of %s",
-	        text_of(column(t, r, i, COL_SOURCE_USER)),
-	        text_of(column(t, r, i, COL_SOURCE_HOST)),
-	        text_of(column(t, r, i, COL_SOURCE_PORT)),
-	        id ? id : text_of(vars_get(t->vars, VAR_SERVER_ID)));
-	s->gtid = gtid_of(t, r, i);
-	s->delay = (int64_t)number_of(column(t, r, i, COL_SQL_DELAY));
-	s->sql_errno = (int)number_of(column(t, r, i, COL_LAST_SQL_ERRNO));
-	snprintf(s->sql_error, sizeof(s->sql_error), "%s",
-	        text_of(column(t, r, i, COL_LAST_SQL_ERROR)));
-}
-
-/* What the status row does not show, of servers that have it. */
-static bool fill_more(struct target *t, struct target_status *s, struct err *e)
-{
-	AUTO(free) char *channel = db_quote(t->channel);
-	AUTO(free)
-	char *sql = xasprintf("SELECT * FROM performance_schema."
-	                      "replication_connection_configuration WHERE CHANNEL_NAME=%s",
-	        channel);
-	AUTO(db_result) struct db_result *r = NULL;
-	struct err why = { .kind = ERR_NONE };
-
-	if (!dialect_can(db_dialect(t->db), CAP_PFS_REPLICATION))
-		return true;
-	r = db_query(t->db, sql, &why);
-	if (!r && why.kind == ERR_SQL) /* no right to look: CHANGE will say if it matters */
-		return true;
-	if (!r) {
-		if (e)
-			*e = why;
-		return false;
-	}
-	s->gtid_only = number_of(db_get(r, 0, "GTID_ONLY")) ||
-	               strcasecmp(text_of(db_get(r, 0, "GTID_ONLY")), "YES") == 0;
-	s->auto_failover = number_of(db_get(r, 0, "SOURCE_CONNECTION_AUTO_FAILOVER")) != 0;
-	return true;
+	s->io_running = ch->io != CHANNEL_IO_NO;
+	s->sql_running = ch->sql_running;
+	memcpy(s->read_file, ch->read_file, sizeof(s->read_file));
+	s->read_pos = ch->read_pos;
+	memcpy(s->exec_file, ch->exec_file, sizeof(s->exec_file));
+	s->exec_pos = ch->exec_pos;
+	memcpy(s->relay_file, ch->relay_file, sizeof(s->relay_file));
+	s->relay_pos = ch->relay_pos;
+	snprintf(s->source, sizeof(s->source), "%s@%s:%u of %s", ch->source_user, ch->source_host,
+	        ch->source_port, id ? id : text_of(vars_get(t->vars, VAR_SERVER_ID)));
+	s->gtid = (enum target_gtid)ch->gtid;
+	s->delay = ch->delay;
+	s->gtid_only = ch->gtid_only;
+	s->auto_failover = ch->auto_failover;
+	s->sql_errno = ch->sql_errno;
+	memcpy(s->sql_error, ch->sql_error, sizeof(s->sql_error));
 }
 
 bool target_status(struct target *t, struct target_status *ret, struct err *e)
 {
-	AUTO(db_result)
-	struct db_result *r =
-	        db_query(t->db, dialect_sql(db_dialect(t->db), SQL_REPLICA_STATUS), e);
 	struct target_status s = { .is_replica = false };
-	size_t row = 0;
+	const char *wanted = t->channel[0] ? t->channel : t->login->channel;
+	struct channel_status st;
 
-	if (!r || !find_row(t, r, &row, e))
+	if (!channel_read(t->db, wanted, &st, NULL, e))
 		return false;
-	if (row < db_rows(r)) {
-		fill(t, r, row, &s);
-		if (!fill_more(t, &s, e))
-			return false;
-	}
+	if (!st.is_replica && (t->login->channel || st.channels))
+		return err_set(e, ERR_PRECOND, 0, "%s: no replication channel \"%s\" among %zu",
+		        t->name, t->channel, st.channels);
+	t->others = st.channels > 1;
+	memcpy(t->channel, st.name, sizeof(t->channel));
+	if (st.is_replica)
+		fill(t, &st, &s);
 	*ret = s;
 	return true;
 }
 
-static struct gtid_set *read_gtids(struct target *t, enum dialect_var what, struct err *e)
-{
-	AUTO(free)
-	char *sql = xasprintf("SELECT @@GLOBAL.%s", dialect_var(db_dialect(t->db), what));
-	AUTO(free) char *text = NULL;
-
-	if (!db_value(t->db, sql, &text, e))
-		return NULL;
-	return gtid_set_parse(target_is_mariadb(t) ? GTID_MARIADB : GTID_MYSQL, text_of(text), e);
-}
-
 struct gtid_set *target_gtids(struct target *t, struct err *e)
 {
-	return read_gtids(t, target_is_mariadb(t) ? VAR_GTID_REPLICA_POS : VAR_GTID_EXECUTED, e);
+	return channel_gtids(
+	        t->db, target_is_mariadb(t) ? VAR_GTID_REPLICA_POS : VAR_GTID_EXECUTED, e);
 }
 
 struct gtid_set *target_logged(struct target *t, struct err *e)
 {
-	return read_gtids(t, VAR_GTID_EXECUTED, e);
+	return channel_gtids(t->db, VAR_GTID_EXECUTED, e);
 }
 
 /*
  * ---- statements --------------------------------------------------------------------------------
  */
 
-/* How the channel is named: behind the verb, or at the end. */
-static void add_channel(struct target *t, struct str *behind, struct str *end)
-{
-	AUTO(free) char *name = db_quote(t->channel);
-
-	if (!dialect_can(db_dialect(t->db), CAP_CHANNELS))
-		return;
-	if (!target_is_mariadb(t))
-		str_addf(end, " FOR CHANNEL %s", name);
-	else if (t->channel[0])
-		str_addf(behind, " %s", name);
-}
-
 bool target_verb(
         struct target *t, const char *verb, const char *thread, const char *tail, struct err *e)
 {
-	AUTO_STR struct str sql = STR_INIT, end = STR_INIT;
+	struct channel c = channel_of(t);
+	AUTO(free) char *what = xasprintf("%s%s%s", thread, tail[0] ? " " : "", tail);
 
-	str_addf(&sql, "%s %s", verb, dialect_word(db_dialect(t->db), WORD_REPLICA));
-	add_channel(t, &sql, &end);
-	str_addf(&sql, " %s%s%s%s", thread, tail[0] ? " " : "", tail, end.p);
-	return db_exec(t->db, sql.p, e);
+	return channel_verb(&c, verb, what, e);
 }
 
 bool target_change(struct target *t, const char *options, struct err *e)
 {
-	static const char mark[] = "%SOURCE%";
-	AUTO_STR struct str sql = STR_INIT, end = STR_INIT;
+	struct channel c = channel_of(t);
 
-	str_add(&sql, dialect_word(db_dialect(t->db), WORD_CHANGE_SOURCE));
-	add_channel(t, &sql, &end);
-	str_add(&sql, " TO ");
-	for (const char *p; (p = strstr(options, mark)); options = p + sizeof(mark) - 1) {
-		str_addn(&sql, options, (size_t)(p - options));
-		str_add(&sql, dialect_word(db_dialect(t->db), WORD_SOURCE));
-	}
-	str_add(&sql, options);
-	str_add(&sql, end.p);
-	return db_exec(t->db, sql.p, e);
+	return channel_change(&c, options, e);
 }
 
-/* Written to the binlog it would be a transaction of its own. */
 bool target_flush_relay_logs(struct target *t, struct err *e)
 {
-	AUTO_STR struct str sql = STR_INIT, end = STR_INIT;
+	struct channel c = channel_of(t);
 
-	str_add(&sql, "FLUSH NO_WRITE_TO_BINLOG RELAY LOGS");
-	add_channel(t, &sql, &end);
-	str_add(&sql, end.p);
-	return db_exec(t->db, sql.p, e);
+	return channel_flush_relay_logs(&c, e);
 }
 
 bool target_set_global(struct target *t, const char *name, const char *value, struct err *e)
@@ -332,31 +225,6 @@ bool target_set_global(struct target *t, const char *name, const char *value, st
 /*
  * ---- stopping ----------------------------------------------------------------------------------
  */
-
-/*
- * All of the server's own replication threads: the receiver is stopped, so they are the applier's.
- */
-static bool kill_applier(struct target *t, struct err *e)
-{
-	AUTO(db_result) struct db_result *r = db_query(t->db, "SHOW PROCESSLIST", e);
-
-	if (!r)
-		return false;
-	for (size_t i = 0; i < db_rows(r); i++) {
-		AUTO(free) char *sql = NULL;
-		struct err why = { .kind = ERR_NONE };
-
-		if (!str_is(db_get(r, i, "User"), "system user"))
-			continue;
-		sql = xasprintf("KILL %s", text_of(db_get(r, i, "Id")));
-		if (!db_exec(t->db, sql, &why) && why.kind != ERR_SQL) {
-			if (e)
-				*e = why;
-			return false;
-		}
-	}
-	return true;
-}
 
 /* Where the applier is; 5.6 answers nothing else of it while it stops. */
 static bool is_at_half(
@@ -413,7 +281,7 @@ static bool wait_stopped(struct target *t, const struct target_status *before, t
 
 		if (half.open && clock_ms() >= next_kill && is_at_half(t, before, &half)) {
 			next_kill = clock_in(KILL_EVERY_MS);
-			if (!kill_applier(t, e))
+			if (!channel_kill_appliers(t->db, e))
 				return false;
 		}
 		if (!has_stopped(t, &stopped, e))
@@ -453,30 +321,7 @@ bool target_stop_applier(struct target *t, target_half_fn *find, void *arg, stru
 
 bool target_fill_gaps(struct target *t, struct err *e)
 {
-	struct target_status st;
+	struct channel c = channel_of(t);
 
-	if (target_is_mariadb(t))
-		return true;
-	if (!target_verb(t, "START", "SQL_THREAD", "UNTIL SQL_AFTER_MTS_GAPS", e)) {
-		err_hint(e, "if the server crashed and has relay_log_recovery=1: restart it with "
-		            "relay_log_recovery=0, and run the same command again");
-		return err_ctx(e, "fill the gaps of the parallel applier");
-	}
-	do {
-		/*
-		 * It looks whether it is done when an event comes: the end of a relay log is one.
-		 */
-		if (!target_flush_relay_logs(t, e))
-			return false;
-		nap(t, AGAIN_MS);
-		if (!target_status(t, &st, e))
-			return false;
-	} while (st.sql_running && clock_left(t->deadline) > 0);
-	if (st.sql_running)
-		return err_set(e, ERR_LOST, 0, "%s: the gaps of its parallel applier do not fill",
-		        t->name);
-	if (st.sql_errno)
-		return err_set(e, ERR_SQL, st.sql_errno,
-		        "%s: fill the gaps of the parallel applier: %s", t->name, st.sql_error);
-	return true;
+	return channel_fill_gaps(&c, t->deadline, e);
 }

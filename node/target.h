@@ -11,6 +11,7 @@
  */
 #pragma once
 #include <stdint.h>
+#include "channel.h"
 #include "db.h"
 #include "dialect.h"
 #include "gtid.h"
@@ -36,10 +37,10 @@ struct target {
 };
 
 enum target_gtid {
-	TARGET_GTID_NO,
-	TARGET_GTID_AUTO,
-	TARGET_GTID_SLAVE_POS,
-	TARGET_GTID_CURRENT_POS
+	TARGET_GTID_NO = CHANNEL_GTID_NO,
+	TARGET_GTID_AUTO = CHANNEL_GTID_AUTO,
+	TARGET_GTID_SLAVE_POS = CHANNEL_GTID_SLAVE_POS,
+	TARGET_GTID_CURRENT_POS = CHANNEL_GTID_CURRENT_POS
 };
 
 struct target_status { /* plain memory */
@@ -51,7 +52,7 @@ struct target_status { /* plain memory */
 	uint64_t exec_pos;
 	char relay_file[512];
 	uint64_t relay_pos;
-	char source[300]; /* user@host:port, and the server's own identity */
+	char source[800]; /* user@host:port, and the server's own identity */
 	enum target_gtid gtid;
 	int64_t delay;
 	bool gtid_only, auto_failover;

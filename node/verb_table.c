@@ -14,6 +14,7 @@
 #include "probe.h"
 #include "purge.h"
 #include "purge_guard.h"
+#include "put.h"
 #include "reach.h"
 #include "save_cmd.h"
 #include "session.h"
@@ -45,6 +46,8 @@ static const struct verb verbs[] = {
 	        .help = "what this host knows of the server of a port, as JSON" },
 	{ "reach", ARGS_REACH, .serve = reach_serve, .flags = VERB_JSON,
 	        .help = "does a server elsewhere answer this host?  As JSON" },
+	{ "put", ARGS_PUT, .serve = put_serve, .flags = VERB_JSON,
+	        .help = "make a file of what comes in, checked by length and checksum" },
 	{ "fence", ARGS_FENCE, .serve = fence_serve, .flags = VERB_JSON,
 	        .help = "end the server of a port (exit status: 0 fenced, 1 failed, 2 unproven)" },
 	{ "release", ARGS_RELEASE, .serve = fence_release_serve, .flags = VERB_JSON,

@@ -12,7 +12,7 @@ SOURCES = sorted(p for d in ("common", "node", "daemon") for p in (ROOT / d).glo
 
 # Where each outside library lives.
 HOMES = {
-    r"mysql(/.*)?\.h": {"common/db.c", "common/db_login.c", "common/db_steps.c"},
+    r"mysql(/.*)?\.h": {"common/db.c", "common/db_login.c", "common/db_result.c", "common/db_steps.c"},
     r"libssh2.*\.h": {"daemon/ssh_lib2.c"},
     r"ev\.h": {"daemon/loop.c"},
     r"libconfig\.h": {"common/conf_native.c"},
@@ -29,10 +29,13 @@ GROUPS = [
     {"snapshot"},
     {"topology", "elect"},
     {"verdict", "evidence"},
+    {"catchup", "repl", "fan"},
     {"run"},
+    {"failover"},
     {"watch"},
     {"fleet"},
     {"check", "show"},
+    {"live", "screen"},
     {"cmd", "cmds"},
     {"mhactl", "mhad"},
 ]

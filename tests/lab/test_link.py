@@ -92,20 +92,13 @@ def test_reach_says_what_the_server_says(cluster):
         db1.sql(f"SET GLOBAL max_connections={most}")
 
 
-def test_reach_costs_a_living_server_something(cluster):
+def test_reach_costs_a_living_server_something(lab, flavour):
     """Each one counts as given up before login: after max_connect_errors the host is shut out, and that is told."""
-    db1, _, w1 = cluster
-    most = db1.variable("max_connect_errors")
-    try:
-        db1.sql("SET GLOBAL max_connect_errors=5")
-        seen = [reach(w1, db1, "--mysql")["result"] for _ in range(8)]
-        if db1.variable("skip_name_resolve") in (0, "OFF"):
-            assert seen[:5] == ["greeting"] * 5 and seen[-1] == "error", seen
-            assert reach(w1, db1, "--mysql")["code"] == 1129
-    finally:
-        db1.sql("FLUSH HOSTS")
-        db1.sql(f"SET GLOBAL max_connect_errors={most}")
-    assert reach(w1, db1, "--mysql")["result"] == "greeting"
+    db1 = lab.cluster(flavour, 1, mode="pos", options={"skip-name-resolve": 0, "max_connect_errors": 5})[0]
+    w1 = lab.host("w1")
+    seen = [reach(w1, db1, "--mysql") for _ in range(8)]
+    assert [r["result"] for r in seen[:5]] == ["greeting"] * 5, seen
+    assert seen[-1]["result"] == "error" and seen[-1]["code"] == 1129, seen
 
 
 # ---- life of a link -------------------------------------------------------------------------------

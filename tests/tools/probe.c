@@ -6,7 +6,7 @@
  *
  * The password comes from DB_PASSWORD.  SETTINGS are name=value pairs with commas between them:
  * tls=off|preferred|required, fingerprint, public-key; type=CONNECT|SELECT|INSERT, interval, timeout
- * (ms), lock=1, facts=1 (ask for them after each good ping), count (pings, then the end; 0 = until
+ * (ms), lock=1, quiet=1 (only the last report, for measuring), facts=1 (ask for them after each good ping), count (pings, then the end; 0 = until
  * standard input ends), replica=1 (poll instead), many (so many probes side by side, of which only
  * the first one reports; the rest says how it went when all have ended their first ping).
  *
@@ -33,7 +33,7 @@ enum { TICK_MS = 5 };
 
 static struct conf_server server;
 static int64_t interval = 1000, timeout = 1000, count, done;
-static bool want_facts, want_lock, as_replica;
+static bool want_facts, want_lock, as_replica, quiet;
 static enum conf_ping_type type = CONF_PING_SELECT;
 static int many;
 
@@ -73,6 +73,8 @@ static void set(const char *name, const char *value)
 		want_facts = atoi(value);
 	else if (str_is(name, "replica"))
 		as_replica = atoi(value);
+	else if (str_is(name, "quiet"))
+		quiet = atoi(value);
 	else if (str_is(name, "many"))
 		many = atoi(value);
 	else if (!str_is(name, "tls") && !str_is(name, "type")) {
@@ -153,11 +155,14 @@ static void on_facts(void *arg, const struct probe_facts *f, const struct err *e
 
 static void on_report(void *arg, const struct probe_report *r)
 {
-	json_t *j = json_object();
+	json_t *j;
 	bool asked = false;
 
 	(void)arg;
 	done++;
+	if (quiet && (!count || done < count))
+		return;
+	j = json_object();
 	json_object_set_new(j, "ok", json_boolean(r->ok));
 	json_object_set_new(j, "layer", json_string(probe_layer_name(r->layer)));
 	json_object_set_new(j, "how", json_string(probe_how_name(r->how)));
@@ -240,9 +245,13 @@ static void on_input(void *arg, int events)
 static void on_change(void *arg, const struct replica *r)
 {
 	const struct replica_view *v = replica_view(r);
-	json_t *j = json_object(), *all = json_array();
+	json_t *j, *all;
 
 	(void)arg;
+	if (quiet && (!count || (int64_t)v->polls < count))
+		return;
+	j = json_object();
+	all = json_array();
 	json_object_set_new(j, "up", json_boolean(v->up));
 	json_object_set_new(j, "refuses", json_boolean(v->refuses));
 	put_err(j, &v->err);

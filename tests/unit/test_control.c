@@ -976,6 +976,28 @@ static void a_dead_socket_is_replaced_a_living_one_not(void **state)
 	start(&(struct control_opts){ 0 });
 }
 
+/* Its owner is stopped and its queue full: it is not dead. */
+static void a_busy_socket_is_not_dead(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), waiting[8], n = 0;
+	struct err e;
+
+	(void)state;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	do {
+		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	} while (!connect(waiting[n++], (const struct sockaddr *)&addr, sizeof(addr)) && n < 8);
+	assert_in_range(n, 2, 7);
+	assert_null(try_new(-1, path, NULL, &e));
+	assert_non_null(strstr(e.text, "somebody listens"));
+	while (n)
+		close(waiting[--n]);
+	close(fd);
+}
+
 static void what_is_no_socket_stays(void **state)
 {
 	struct stat st;
@@ -1076,6 +1098,7 @@ int main(void)
 		TEST(readers_leave_room_for_admins),
 		TEST(one_group_keeps_the_file_shut),
 		TEST(a_dead_socket_is_replaced_a_living_one_not),
+		TEST(a_busy_socket_is_not_dead),
 		TEST(what_is_no_socket_stays),
 		TEST(what_cannot_be_made_is_told),
 		TEST(a_given_socket_is_used),

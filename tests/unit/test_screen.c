@@ -32,7 +32,7 @@ static json_t *parse(const char *text)
 	"\"probe_ms\":null,\"replicas\":[]}"
 #define STATUS(clusters)                                                                           \
 	"{\"clusters\":[" clusters "],\"tilt\":null,\"pid\":7,\"version\":\"1\",\"uptime_ms\":"    \
-	                           "5000}"
+	"5000}"
 
 /* Without escapes; lines end in "\n". */
 static char *plain(const char *frame)
@@ -141,6 +141,22 @@ static void a_narrow_screen_has_fewer_columns(void **state)
 		assert_non_null(strstr(text, cases[i].there));
 		assert_null(strstr(text, cases[i].gone));
 	}
+	json_decref(status);
+}
+
+static void long_lines_are_wrapped(void **state)
+{
+	json_t *status = parse("{\"clusters\":[{\"name\":\"a\",\"verdict\":\"hung\","
+	                       "\"sentence\":\"connections are accepted but nothing answers\","
+	                       "\"why\":\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz "
+	                       "last word\"}]}");
+	struct screen_view v = { .rows = 24, .cols = 40, .detail = true };
+	AUTO(free) char *text = frame_of(status, NULL, &v);
+
+	(void)state;
+	assert_non_null(strstr(text, "\n   connections are accepted but nothing\n     answers:\n"));
+	assert_non_null(strstr(text, "\n     abcdefghijklmnopqrstuvwxyzabcdefghi\n     jklm"));
+	assert_non_null(strstr(text, "xyz last word\n"));
 	json_decref(status);
 }
 
@@ -277,6 +293,7 @@ int main(void)
 		cmocka_unit_test(frames_keep_their_size),
 		cmocka_unit_test(trouble_comes_first),
 		cmocka_unit_test(a_narrow_screen_has_fewer_columns),
+		cmocka_unit_test(long_lines_are_wrapped),
 		cmocka_unit_test(colours_only_where_wanted),
 		cmocka_unit_test(keys_are_parsed),
 		cmocka_unit_test(keys_move),

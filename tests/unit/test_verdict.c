@@ -240,6 +240,8 @@ static void test_late_write(void **state)
 	assert_int_equal(verdict_of(f).again, NOW + 1);
 	f = deaf(HOW_LATE, LAYER_READ, 2020);
 	BOTH(f, "stalled");
+	f->probe.acks_waiting = f->probe.ackers = 0;
+	BOTH(f, "stalled");
 	f->host.disk_stuck = true;
 	assert_non_null(strstr(verdict_of(f).why, "disk"));
 	f->host.disk_full = true;
@@ -266,8 +268,10 @@ static void test_fine_but(void **state)
 	BOTH(f, "replication_cut");
 	f->host.disk_full = true;
 	BOTH(f, "disk_full");
-	f->probe.acks_waiting = 1;
+	f->probe.acks_waiting = 0;
 	f->probe.ackers = 0;
+	BOTH(f, "disk_full");
+	f->probe.acks_waiting = 1;
 	BOTH(f, "ack_starved");
 	f->probe.ackers = 1; /* commits wait as they always do for a moment */
 	BOTH(f, "disk_full");
@@ -394,6 +398,7 @@ static void test_process_returns(void **state)
 	f = deaf(HOW_REFUSED, LAYER_NOTHING, 3000);
 	host_says(f, PROCESS_THERE, 'R');
 	f->host.young = true;
+	f->probe.failed_connects = 2;
 	BOTH(f, "hung");
 	f->probe.failed_connects = 1;
 	f->probe.failures = 3;
@@ -462,6 +467,94 @@ static void test_votes_wait_for_the_others(void **state)
 	f->replicas[0].sight = SIGHT_NONE;
 	f->probe.first_failed = NOW - 2000;
 	EACH(f, "suspect", "process_dead"); /* he has had his time */
+}
+
+static void test_votes_of_two(void **state)
+{
+	(void)state;
+	struct facts *f = deaf(HOW_REFUSED, LAYER_NOTHING, 1500);
+
+	f->host.reach = REACH_UNKNOWN;
+	f->n_replicas = 1;
+	slaves_say(f, SIGHT_REFUSED);
+	BOTH(f, "suspect"); /* the witness has not answered */
+	witness_says(f, SIGHT_ILL);
+	EACH(f, "suspect", "process_dead"); /* nothing will come from him */
+	f = deaf(HOW_LATE, LAYER_NOTHING, 4 * SECOND);
+	host_is_silent(f);
+	slaves_say(f, SIGHT_CANNOT);
+	f->replicas[1].sight = SIGHT_REFUSED;
+	BOTH(f, "host_dead"); /* one of two is no majority for the process alone */
+}
+
+/* Whose receiver counts: one that follows the master, answers us, and is not on its host. */
+static void test_receivers(void **state)
+{
+	(void)state;
+	static const int codes[] = { 2002, 2003, 2005, 2006, 2013, 1158, 1161 };
+	struct facts *f = deaf(HOW_REFUSED, LAYER_NOTHING, 1500);
+	struct fact_replica *r = &f->replicas[0];
+
+	f->host.reach = REACH_UNKNOWN;
+	for (int i = 0; i < 2; i++)
+		f->replicas[i].looked = f->probe.first_failed;
+	r->io_error_seen = f->probe.silent_since;
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		r->io_errno = codes[i];
+		EACH(f, "suspect", "process_dead");
+	}
+	r->follows = false;
+	BOTH(f, "suspect");
+	r->follows = true;
+	r->up = false;
+	BOTH(f, "suspect");
+	r->up = true;
+	r->on_master_host = true;
+	BOTH(f, "suspect");
+}
+
+/* "Since" includes the moment itself: an EOF and the questions that it causes have one instant. */
+static void test_at_the_same_instant(void **state)
+{
+	(void)state;
+	struct facts *f = deaf(HOW_REFUSED, LAYER_NOTHING, 4 * SECOND);
+
+	f->script = SCRIPT_DOWN;
+	f->script_asked = f->probe.silent_since;
+	host_says(f, PROCESS_ABSENT, 0);
+	f->host.asked = f->probe.silent_since;
+	BOTH(f, "process_dead");
+	f->script = SCRIPT_REACHABLE;
+	BOTH(f, "manager_cut");
+	f->script = SCRIPT_NONE;
+	f->host.process = PROCESS_THERE;
+	BOTH(f, "hung");
+	f = deaf(HOW_LATE, LAYER_NOTHING, 4 * SECOND);
+	slaves_say(f, SIGHT_CANNOT);
+	for (int i = 0; i < 2; i++)
+		f->replicas[i].sight_asked = f->probe.silent_since;
+	f->host = (struct fact_host){ .reach = REACH_TROUBLE, .heard = f->probe.first_failed };
+	BOTH(f, "hung");
+	f->host.heard--;
+	BOTH(f, "host_dead");
+}
+
+/* What was known of the server while it answered says nothing once it does not. */
+static void test_old_troubles(void **state)
+{
+	(void)state;
+	struct facts *f = deaf(HOW_REFUSED, LAYER_NOTHING, 4 * SECOND);
+
+	host_says(f, PROCESS_ABSENT, 0);
+	f->probe.rewound = f->probe.restarted = true;
+	f->probe.code = 1053;
+	f->restart_grace = 3 * SECOND;
+	BOTH(f, "process_dead");
+	f = deaf(HOW_LATE, LAYER_NOTHING, 4 * SECOND);
+	host_is_silent(f);
+	slaves_say(f, SIGHT_CANNOT);
+	f->restart_grace = 30 * SECOND; /* of a process, not of a host */
+	BOTH(f, "host_dead");
 }
 
 /* ---- hung ---- */
@@ -598,6 +691,11 @@ static void test_host_dead_waits_for_slaves(void **state)
 	r->ignore_fail = false;
 	r->follows = false;
 	BOTH(f, "host_dead");
+	r->looked = 0; /* not heard in this life of mhad: it may follow whom it likes */
+	BOTH(f, "suspect");
+	r->silent_since = r->missed = NOW - 1000;
+	BOTH(f, "split_view");
+	r->silent_since = r->missed = 0;
 	r->follows = true;
 	r->looked = NOW - 50;
 	BOTH(f, "host_dead");
@@ -799,6 +897,10 @@ static void test_split_waits(void **state)
 	falls_silent(f, 1);
 	BOTH(f, "suspect");
 	assert_int_equal(verdict_of(f).again, NOW + 1);
+	f->replicas[0].looked = NOW - 50;
+	BOTH(f, "suspect"); /* the witness */
+	witness_says(f, SIGHT_CANNOT);
+	BOTH(f, "split_view");
 	f = deaf(HOW_LATE, LAYER_NOTHING, 3000);
 	host_is_silent(f);
 	falls_silent(f, 1);
@@ -864,6 +966,27 @@ static void test_why_of_many(void **state)
 	assert_non_null(strstr(v.why, "...; last answer 4.9 s ago"));
 	assert_int_equal(strlen(v.why), sizeof(v.why) - 1);
 	assert_null(strchr(v.why, '\n'));
+}
+
+/* What is missing, when nothing can be said yet. */
+static void test_why_it_waits(void **state)
+{
+	(void)state;
+	struct facts *f = deaf(HOW_CUT, LAYER_NOTHING, 3 * SECOND);
+
+	f->host.reach = REACH_UNKNOWN;
+	for (int i = 0; i < 2; i++)
+		f->replicas[i].looked = NOW - 50;
+	f->probe.failed_connects = 1;
+	assert_non_null(strstr(verdict_of(f).why, "no connection was tried since; "));
+	f->probe.failed_connects = 2;
+	assert_non_null(strstr(verdict_of(f).why, "no other evidence confirms that it is dead; "));
+	f->n_replicas = 0;
+	witness_says(f, SIGHT_ILL);
+	assert_non_null(strstr(verdict_of(f).why, "a second kind of evidence is missing; "));
+	f->detection = DETECT_MHA;
+	f->probe.failures = 3;
+	assert_non_null(strstr(verdict_of(f).why, "it is looked at again; "));
 }
 
 static void test_clean(void **state)
@@ -1144,6 +1267,10 @@ int main(void)
 		cmocka_unit_test(test_refused_without_host),
 		cmocka_unit_test(test_refused_and_nobody_else),
 		cmocka_unit_test(test_votes_wait_for_the_others),
+		cmocka_unit_test(test_votes_of_two),
+		cmocka_unit_test(test_receivers),
+		cmocka_unit_test(test_at_the_same_instant),
+		cmocka_unit_test(test_old_troubles),
 		cmocka_unit_test(test_hung),
 		cmocka_unit_test(test_hung_or_filtered),
 		cmocka_unit_test(test_refused_but_listening),
@@ -1161,6 +1288,7 @@ int main(void)
 		cmocka_unit_test(test_silent_witness),
 		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_why_of_many),
+		cmocka_unit_test(test_why_it_waits),
 		cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_all_rows_were_reached), /* without the dice's help */

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cmd_manager - MHA's monitor commands: the checks of a start, then one watch in a loop of its own.  Where a
+ * running mhad watches the same file, cmd_attach.c takes over.  Runs on: loop.
+ */
+#include "cmd_manager.h"
+#include "clock.h"
+#include "job.h"
+#include "link.h"
+#include "log.h"
+#include "loop.h"
+#include "watch.h"
+#include "watch_self.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINKS = 64 };
+
+static const char state_dir[] = "/var/lib/mhad"; /* so that mhad can go on where this ended */
+
+struct session {
+	struct manager *m;
+	struct loop *loop;
+	struct watch *watch;
+	int code;
+};
+
+/* ---- the end ---- */
+
+int cmd_manager_dead(
+        const struct manager *m, const char *hostname, const char *ip, int port, const char *gate)
+{
+	log_info("Terminating monitoring script.");
+	log_info("Got exit code 20 (Master dead).");
+	if (m->monitor) {
+		printf("Master %s is dead!\nIP Address: %s Port: %d\n", hostname, ip, port);
+		fflush(stdout);
+		return MANAGER_DEAD;
+	}
+	log_error("There is no failover: %s", gate ? gate : "nobody is there to carry it out");
+	return CMD_FAILED;
+}
+
+/* MHA leaves its status for a while, so that whoever looks sees what happened. */
+static int give_up(struct manager *m, enum status_file_state state)
+{
+	log_info("Got exit code 1 (Not master dead).");
+	if (m->status)
+		status_file_set(m->status, state, NULL, NULL);
+	if (m->wait_on_error > 0) {
+		log_info("Waiting for %lld seconds before exit..", (long long)m->wait_on_error);
+		sleep((unsigned)m->wait_on_error);
+	}
+	m->status = status_file_release(m->status);
+	return CMD_FAILED;
+}
+
+/* ---- the start ---- */
+
+static bool check(struct manager *m)
+{
+	struct cmd_repl *r = &m->repl;
+
+	*r = (struct cmd_repl){ .cmd = m->cmd,
+		.conf = m->conf,
+		.max_delay = -1,
+		.stops = TOPOLOGY_STOPS_START,
+		.skip_ssh = true, /* a master without SSH is bearable at this moment */
+		.ignore_fail_on_start = m->ignore_fail_on_start };
+	cmd_repl_gather(r);
+	cmd_repl_judge(r);
+	cmd_repl_log(r);
+	return r->topology->master && !check_count_stops(&r->findings);
+}
+
+/* Only a person can say what a dead master at the start means. */
+static bool may_proceed(const struct manager *m)
+{
+	char line[16] = "";
+
+	if (!m->repl.topology->master->is_dead || !m->interactive)
+		return true;
+	printf("Master is not currently alive. Proceed? (yes/NO): ");
+	fflush(stdout);
+	return fgets(line, sizeof(line), stdin) && str_starts(line, "yes");
+}
+
+/* ---- the watch ---- */
+
+static void finish(struct session *s, int code)
+{
+	s->code = code;
+	loop_stop(s->loop);
+}
+
+/* The files are read again, as MHA does: what was edited meanwhile counts, and what was broken stops it. */
+static bool conf_is_good(const struct manager *m)
+{
+	const struct conf_opts o = { .path = m->conf->path,
+		.global_path = m->cmd->global_path,
+		.force_format = -1,
+		.deadline = clock_in(5000) };
+	struct err e = { 0 };
+	struct conf *c;
+
+	log_info("Reading server configuration from %s..", m->conf->path);
+	c = conf_load(&o, NULL, &e);
+	if (!c)
+		log_err(LOG_LV_ERROR, &e);
+	conf_free(c);
+	return c;
+}
+
+static void on_dead(void *arg, struct watch *w)
+{
+	struct session *s = arg;
+	const struct conf_server *master = watch_master(w);
+	struct watch_gate_view v = { .text = "" };
+	enum watch_gate g;
+
+	watch_gate(w, GATE_TOPOLOGY, &v);
+	if (!conf_is_good(s->m) || v.blocks) {
+		if (v.blocks)
+			log_error("%s", v.text);
+		finish(s, CMD_FAILED);
+		return;
+	}
+	g = watch_blocked(w);
+	if (g != GATE_COUNT)
+		watch_gate(w, g, &v);
+	finish(s, cmd_manager_dead(s->m, master->hostname, master->ip, master->port, v.text));
+}
+
+static void on_failed(void *arg, struct watch *w, const struct err *e)
+{
+	struct session *s = arg;
+
+	(void)w;
+	log_error("%s", e->text);
+	log_info("Got exit code 1 (Not master dead).");
+	finish(s, CMD_FAILED);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	(void)signo;
+	log_info("Got terminate signal. Exit.");
+	finish(arg, CMD_FAILED);
+}
+
+static void stood_still(void *arg, int64_t gap_ms)
+{
+	struct session *s = arg;
+
+	(void)gap_ms;
+	if (s->watch)
+		watch_void(s->watch);
+}
+
+static int watch(struct manager *m)
+{
+	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
+	struct session s = { .m = m, .loop = m->repl.loop, .code = CMD_FAILED };
+	const struct watch_env env = { .loop = s.loop,
+		.jobs = m->repl.pool,
+		.links = link_room_new(s.loop, LINKS),
+		.self = watch_self_new(s.loop, stood_still, &s),
+		.state_dir = access(state_dir, W_OK) ? NULL : state_dir,
+		.arg = &s,
+		.dead = on_dead,
+		.failed = on_failed };
+	const struct watch_opts o = { .ignore_fail_on_start = m->ignore_fail_on_start,
+		.ignore_last_failover = m->ignore_last_failover,
+		.failover_interval =
+		        m->last_failover_minute >= 0 ? m->last_failover_minute * 60000 : -1,
+		.master = m->repl.topology->master->snap->conf,
+		.status_pid = getpid(),
+		.status = TAKE(m->status) };
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		loop_signal_new(s.loop, signals[i], on_signal, &s);
+	s.watch = watch_new(&env, m->conf, &o);
+	loop_run(s.loop);
+	watch_free(s.watch); /* the status file goes; the process ends without more */
+	return s.code;
+}
+
+/* ---- the command ---- */
+
+/* As MHA: the log goes to the file, and masterha_stop finds a process group of our own. */
+static bool settle(struct manager *m, int *ret_code)
+{
+	const char *file = m->log ? m->log : m->conf->servers[0]->manager_log;
+	const char *dir = m->workdir ? m->workdir : m->conf->servers[0]->manager_workdir;
+	struct err e = { 0 };
+
+	if (!m->interactive && getpgrp() != getpid())
+		setpgid(0, 0);
+	if (file && *file && !log_open_file(file, &e)) {
+		*ret_code = cmd_fail(m->cmd, CMD_CONFIG, &e);
+		return false;
+	}
+	log_set_level(
+	        m->cmd->debug ? LOG_LV_DEBUG : (enum log_level)m->conf->servers[0]->log_level);
+	*ret_code = cmd_manager_attach(m);
+	if (*ret_code != MANAGER_ELSEWHERE)
+		return false;
+	m->status = status_file_claim(dir, m->conf->name, getpid(), &e);
+	if (m->status)
+		return true;
+	log_err(LOG_LV_ERROR, &e);
+	*ret_code = CMD_FAILED;
+	return false;
+}
+
+static int manage(struct manager *m)
+{
+	int code;
+
+	if (!settle(m, &code))
+		return code;
+	log_info("MHA::MasterMonitor version " MHA_COMPAT_VERSION ".");
+	if (!check(m)) {
+		log_error("Error happened on checking configurations.");
+		return give_up(m, STATUS_FILE_CONFIG_ERROR);
+	}
+	if (!may_proceed(m))
+		return give_up(m, STATUS_FILE_CONFIG_ERROR);
+	return watch(m);
+}
+
+/* Options of the failover that follows are taken here and used there. */
+#define FAILOVER_OPTS                                                                              \
+	{ "skip_save_master_binlog", OPT_FLAG, .to = NULL },                                       \
+	        { "remove_dead_master_conf|remove_orig_master_conf", OPT_FLAG, .to = NULL },       \
+	        { "skip_change_master", OPT_FLAG, .to = NULL },                                    \
+	        { "skip_disable_read_only", OPT_FLAG, .to = NULL },                                \
+	        { "ignore_binlog_server_error", OPT_FLAG, .to = NULL },                            \
+	        { "wait_on_failover_error", OPT_INT, .to = NULL, .min = 0, .max = INT32_MAX },     \
+	        { "wait_until_gtid_in_sync", OPT_INT, .to = NULL, .min = 0, .max = 1 },            \
+	{                                                                                          \
+		"new_master_host|new_master_port|dead_master_host|dead_master_ip|dead_master_"     \
+		"port",                                                                            \
+		        OPT_STR, .to = NULL                                                        \
+	}
+
+static int start(struct cmd *c, int argc, char **argv, bool monitor)
+{
+	struct manager m = {
+		.cmd = c, .monitor = monitor, .interactive = monitor, .last_failover_minute = -1
+	};
+	const struct opt opts[] = {
+		CMD_OPTS_CLUSTER(c),
+		{ "manager_workdir|workdir", OPT_STR, .to = &m.workdir, .arg = "DIR",
+		        .help = "for the status file, instead of the setting's" },
+		{ "manager_log|log_output", OPT_STR, .to = &m.log, .arg = "FILE",
+		        .help = "log file, instead of the setting's" },
+		{ "interactive", OPT_INT, .to = monitor ? &m.interactive : NULL, .min = 0, .max = 1,
+		        .help = monitor ? "0: do not ask, be a process group of its own (1)"
+		                        : NULL },
+		{ "wait_on_monitor_error", OPT_INT, .to = &m.wait_on_error, .arg = "SECONDS",
+		        .min = 0, .max = INT32_MAX,
+		        .help = "wait so long before an exit by error (0)" },
+		{ "ignore_fail_on_start", OPT_FLAG, .to = &m.ignore_fail_on_start,
+		        .help = "dead servers with ignore_fail=1 are fine" },
+		{ "ignore_last_failover", OPT_FLAG, .to = &m.ignore_last_failover,
+		        .help = "an earlier failover does not stand against the next" },
+		{ "last_failover_minute", OPT_INT, .to = &m.last_failover_minute, .arg = "MINUTES",
+		        .min = 0, .max = 43200, .help = "... for so long (480)" },
+		{ "skip_check_ssh|skip_ssh_check", OPT_FLAG, .to = &m.skip_ssh },
+		{ "monitor_only|check_only|check_repl_health", OPT_FLAG, .to = NULL },
+		{ "socket", OPT_STR, .to = &m.socket, .arg = "PATH",
+		        .help = "of a running mhad, which is asked whether it watches the file" },
+		FAILOVER_OPTS,
+		CMD_OPTS_COMMON(c),
+		{ 0 },
+	};
+	int code;
+
+	if (!cmd_parse(c, opts, argc, argv, NULL, &code))
+		return code;
+	m.conf = cmd_load(c, &code);
+	return m.conf ? manage(&m) : code;
+}
+
+int cmd_manager(struct cmd *c, int argc, char **argv)
+{
+	return start(c, argc, argv, false);
+}
+
+int cmd_master_monitor(struct cmd *c, int argc, char **argv)
+{
+	return start(c, argc, argv, true);
+}

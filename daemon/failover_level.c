@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * failover_level - phase 3: save what only the dead master has, and bring the new one level.  Runs on:
+ * worker.
+ */
+#include "failover_impl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "clock.h"
+#include "hook.h"
+#include "log.h"
+#include "str.h"
+
+enum { SHUTDOWN_KILLED = 10 };
+
+/* ---- saving ---- */
+
+FO_WHEN(fo_may_save)
+{
+	const struct failover *f = ctx;
+
+	return f->ssh && !f->o.skip_save && !f->rewound;
+}
+
+/*
+ * The earliest place from which on somebody may need the dead master's log.  By GTID only the new master
+ * needs it, the others then read from him, if he logs what he applies.
+ */
+static bool needs_log(const struct failover *f, const struct fo_server *s)
+{
+	return fo_is_slave(s) && (s == f->fresh || fo_levels_all(f));
+}
+
+bool fo_levels_all(const struct failover *f)
+{
+	return !fo_by_gtid(f) || f->fresh->topo->snap->log_replica_updates == TRI_NO;
+}
+
+static bool have_by_position(const struct failover *f, struct catchup_have *h)
+{
+	const struct snapshot_channel *first = NULL;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct fo_server *s = &f->servers[i];
+		const struct snapshot_channel *ch = s->topo ? s->topo->channel : NULL;
+
+		if (!needs_log(f, s) || !ch || !ch->exec_file)
+			continue;
+		if (!first || snapshot_pos_cmp(ch->exec_file, ch->exec_pos, first->exec_file,
+		                      first->exec_pos) < 0)
+			first = ch;
+	}
+	if (!first)
+		return false;
+	*h = (struct catchup_have){ .file = first->exec_file, .pos = first->exec_pos };
+	return true;
+}
+
+/* What each of those who need it has executed: received is not enough, since that may be cut. */
+static char *have_by_gtid(const struct failover *f)
+{
+	struct gtid_set *common = NULL;
+	char *text;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct fo_server *s = &f->servers[i];
+		struct gtid_set *both;
+
+		if (!needs_log(f, s) || !s->topo->snap->executed)
+			continue;
+		both = common ? gtid_set_intersect(common, s->topo->snap->executed)
+		              : gtid_set_dup(s->topo->snap->executed);
+		gtid_set_free(common);
+		common = both;
+	}
+	text = common ? gtid_set_format(common) : NULL;
+	gtid_set_free(common);
+	return text;
+}
+
+static bool save_from(
+        struct failover *f, const struct catchup_place *p, struct run_io *io, struct err *e)
+{
+	AUTO(free) char *gtids = NULL;
+	const struct topology_server *latest = fo_latest_slave(f);
+	struct catchup_have h = { .pos = 0 };
+
+	if (fo_by_gtid(f)) {
+		gtids = have_by_gtid(f);
+		h.gtids = gtids;
+		h.newest = latest && latest->channel ? latest->channel->read_file : NULL;
+	} else if (!have_by_position(f, &h)) {
+		return err_set(e, ERR_PRECOND, 0, "where to begin is not known");
+	}
+	return catchup_save(p, &h, f->saved_path, run_deadline(io), &f->saved, e);
+}
+
+/* Copies of the dead master's log on other hosts, when its own cannot be read: the longest is taken. */
+static bool save_from_binlog_servers(struct failover *f, struct run_io *io, struct err *e)
+{
+	for (size_t i = 0; i < f->n_binlogs; i++) {
+		struct catchup_place p = { .kind = CATCHUP_BINLOG,
+			.server = f->binlogs[i]->conf,
+			.door = f->binlogs[i]->door };
+		struct err why = { 0 };
+
+		if (save_from(f, &p, io, &why)) {
+			log_info("Saved from binlog server %s", p.server->hostname);
+			return true;
+		}
+		run_warn(io, "binlog server %s: %s", p.server->hostname, why.text);
+	}
+	if (f->n_binlogs && !f->o.ignore_binlog_server_error)
+		return err_set(e, ERR_REMOTE, 0, "none of the binlog servers could be read");
+	return true;
+}
+
+FO_STEP(fo_save)
+{
+	struct failover *f = ctx;
+	struct catchup_place disk = fo_disk(f);
+	AUTO(free) char *text = NULL;
+	struct err why = { 0 };
+
+	f->has_saved = false;
+	if (!save_from(f, &disk, io, &why)) {
+		run_warn(io, "the dead master's binlog could not be saved: %s", why.text);
+		if (!save_from_binlog_servers(f, io, e))
+			return false;
+		if (!f->saved.transactions && f->dead->conf->max_loss && *f->dead->conf->max_loss &&
+		        !f->o.allow_loss) {
+			if (e)
+				*e = why;
+			return err_hint(e, "mhactl failover --allow-loss goes on without it");
+		}
+	}
+	f->has_saved = f->saved.transactions > 0;
+	text = catchup_text(&f->saved);
+	log_info("Saved from the dead master: %s%s%s", text, f->has_saved ? ", in " : "",
+	        f->has_saved ? f->saved_path : "");
+	run_note(io, "saved", catchup_json(&f->saved));
+	return true;
+}
+
+FO_STEP(fo_is_saved)
+{
+	struct failover *f = ctx;
+	struct stat st;
+
+	(void)io;
+	if (!f->has_saved)
+		return true;
+	if (stat(f->saved_path, &st) != 0)
+		return err_sys(e, "%s", f->saved_path);
+	return (uint64_t)st.st_size == f->saved.bytes ||
+	       err_set(e, ERR_PRECOND, 0, "%s has %lld bytes instead of %llu", f->saved_path,
+	               (long long)st.st_size, (unsigned long long)f->saved.bytes);
+}
+
+/* ---- power ---- */
+
+FO_WHEN(fo_has_shutdown)
+{
+	const struct failover *f = ctx;
+
+	return hook_is_set(f->dead->conf->shutdown_script);
+}
+
+FO_STEP(fo_power_off)
+{
+	struct failover *f = ctx;
+	AUTO(hook) struct hook *h = hook_shutdown(f->dead->conf, f->ssh);
+	struct err why = { 0 };
+
+	if (fo_call_hook(f, h, io, f->dead->conf->hook_timeout, &why)) {
+		fo_report(f, "Power off %s.", f->dead->conf->hostname);
+		f->powered_off = true;
+		f->fenced = FENCE_DONE;
+		snprintf(f->fenced_why, sizeof(f->fenced_why),
+		        "shutdown_script says that its power "
+		        "is off");
+	} else if (why.kind == ERR_REMOTE && why.code == SHUTDOWN_KILLED) {
+		fo_report(f, "SSH reachable on %s. Shutting down mysqld done.",
+		        f->dead->conf->hostname);
+		if (f->fenced != FENCE_DONE) {
+			f->fenced = FENCE_DONE;
+			snprintf(f->fenced_why, sizeof(f->fenced_why),
+			        "shutdown_script says that it ended the server");
+		}
+	} else {
+		fo_report(f, "Failed to execute shutdown_script with return code %d:0", why.code);
+		if (e)
+			*e = why;
+		return err_ctx(e, "shutdown_script");
+	}
+	run_note(io, "fenced", json_integer(f->fenced));
+	return true;
+}
+
+/* Now is the last chance to ask for proof. */
+FO_STEP(fo_is_powered_off)
+{
+	struct failover *f = ctx;
+
+	(void)io;
+	if (f->fenced == FENCE_DONE || f->o.force || f->dead->conf->fence == CONF_FENCE_BEST_EFFORT)
+		return true;
+	err_set(e, ERR_PRECOND, 0, "it is not proven that %s is closed (%s), and fence=required",
+	        f->dead->conf->hostinfo, f->fenced_why);
+	return err_hint(e, "mhactl failover --force overrides");
+}
+
+/* ---- the most advanced slave's relay logs ---- */
+
+static const struct topology_server *donor_of(const struct failover *f)
+{
+	const struct topology_server *latest = fo_latest_slave(f);
+
+	if (!latest || !f->fresh || latest == f->fresh->topo)
+		return NULL;
+	return elect_received_cmp(f->topology, latest, f->fresh->topo) > 0 ? latest : NULL;
+}
+
+/* With the dead master's log in hand nothing of it is needed. */
+FO_WHEN(fo_needs_diff)
+{
+	const struct failover *f = ctx;
+
+	return donor_of(f) &&
+	       !(f->has_saved || (f->tail_known && fo_may_save(ctx) && f->saved.end_file[0]));
+}
+
+FO_STEP(fo_diff)
+{
+	struct failover *f = ctx;
+	const struct topology_server *donor = donor_of(f);
+	struct fo_server *s = donor ? fo_of(f, donor->snap->conf) : NULL;
+	const struct snapshot_channel *mine = f->fresh->topo->channel;
+	AUTO(free) char *gtids = NULL, *text = NULL;
+	struct catchup_have h = { .pos = 0 };
+	struct catchup_found found;
+	struct catchup_place p;
+
+	if (!s)
+		return true;
+	p = (struct catchup_place){ .kind = CATCHUP_RELAY,
+		.server = s->conf,
+		.door = s->door,
+		.snap = donor->snap,
+		.channel = donor->channel };
+	if (fo_by_gtid(f)) {
+		gtids = gtid_set_format(f->fresh->topo->snap->executed);
+		h.gtids = gtids;
+	} else {
+		h.file = mine->exec_file;
+		h.pos = mine->exec_pos;
+	}
+	if (!catchup_save(&p, &h, f->diff_path, run_deadline(io), &found, e)) {
+		fo_report(f, "None of the latest slaves has enough relay logs for recovery.");
+		return err_hint(e, "--new_master_host=%s makes that slave the master, if it may be",
+		        donor->snap->conf->hostname);
+	}
+	f->has_diff = found.transactions > 0;
+	text = catchup_text(&found);
+	log_info("%s lacks of what %s received: %s", f->fresh->conf->hostinfo, s->conf->hostinfo,
+	        text);
+	fo_report(f, "The latest slave %s has all relay logs for recovery.", s->conf->hostinfo);
+	return true;
+}
+
+FO_STEP(fo_has_diff)
+{
+	struct failover *f = ctx;
+	struct stat st;
+
+	(void)io;
+	return !f->has_diff || stat(f->diff_path, &st) == 0 || err_sys(e, "%s", f->diff_path);
+}
+
+/* ---- level ---- */
+
+/*
+ * First what it has itself, whole transactions only, then what was fetched.  What was fetched may overlap
+ * with it: mha-node leaves out what the server has.
+ */
+bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
+{
+	int64_t deadline = fo_until(io, s->conf->catchup_timeout);
+	struct repl *r = fo_repl(s, deadline, e);
+	struct repl_applied own = { .half = false };
+	const char *paths[2];
+	struct catchup_target t = { .server = s->conf,
+		.door = s->door,
+		.channel = r ? repl_channel(r) : "",
+		.run = f->run_name };
+	size_t n = 0;
+
+	if (!r)
+		return false;
+	if (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, &own, e))
+		return err_ctx(e, "apply the relay logs it has");
+	if (f->has_diff)
+		paths[n++] = f->diff_path;
+	if (f->has_saved)
+		paths[n++] = f->saved_path;
+	if (n) {
+		if (!repl_stop_sql(r, deadline, e))
+			return false;
+		repl_close(s->repl); /* mha-node needs the server for itself */
+		s->repl = NULL;
+		catchup_applied_done(&s->applied);
+		if (!catchup_bring(&t, paths, n, deadline, &s->applied, e))
+			return false;
+		log_info("%s: %llu transactions were applied, %llu were there already (%s)",
+		        s->conf->hostinfo, (unsigned long long)s->applied.transactions,
+		        (unsigned long long)s->applied.had, s->applied.applier);
+	}
+	s->leveled = true;
+	return true;
+}
+
+FO_STEP(fo_apply)
+{
+	struct failover *f = ctx;
+
+	run_note(io, "new_master", json_string(f->fresh->conf->id));
+	if (fo_level(f, f->fresh, io, e)) {
+		fo_report(f, "%s: OK: Applying all logs succeeded.", f->fresh->conf->hostinfo);
+		return true;
+	}
+	fo_report(f, "Recovering master server failed.");
+	return err_at(e, f->fresh->conf->hostinfo);
+}
+
+/* Whether it has, by the world's word, all that is in our hands. */
+FO_STEP(fo_is_level)
+{
+	struct failover *f = ctx;
+	struct repl *r = fo_repl(f->fresh, run_deadline(io), e);
+	struct repl_now now;
+
+	if (!r || !repl_look(r, fo_until(io, 10000), &now, e))
+		return false;
+	if (!f->has_saved || !f->saved.end_file[0] || fo_by_gtid(f) || !now.is_replica)
+		return true;
+	if (snapshot_pos_cmp(now.exec_file, now.exec_pos, f->saved.end_file, f->saved.end_pos) >= 0)
+		return true;
+	return err_set(e, ERR_PRECOND, 0, "%s has executed up to %s:%llu, and not up to %s:%llu",
+	        f->fresh->conf->hostinfo, now.exec_file, (unsigned long long)now.exec_pos,
+	        f->saved.end_file, (unsigned long long)f->saved.end_pos);
+}
+
+/* A server that came back in the meantime may have written on, or cut its log. */
+FO_STEP(fo_seen)
+{
+	struct failover *f = ctx;
+	struct catchup_place disk = fo_disk(f);
+	struct catchup_have h = { .file = f->saved.end_file, .pos = f->saved.end_pos };
+	struct catchup_found more;
+	struct err why = { 0 };
+
+	if (f->powered_off || !f->saved.end_file[0])
+		return true;
+	if (!catchup_count(&disk, &h, fo_until(io, 30000), &more, &why)) {
+		run_warn(io, "whether the dead master's log has changed could not be seen: %s",
+		        why.text);
+		return true;
+	}
+	if (!more.transactions)
+		return true;
+	log_warning("%s has written %llu more transactions", f->dead->conf->hostinfo,
+	        (unsigned long long)more.transactions);
+	return fo_save(ctx, io, e) && fo_apply(ctx, io, e) && fo_is_level(ctx, io, e);
+}
+
+FO_STEP(fo_record)
+{
+	struct failover *f = ctx;
+	struct repl *r = fo_repl(f->fresh, run_deadline(io), e);
+	uint64_t last = 0;
+
+	/* Killed since, it may have been opened: what was noted then is where the others begin. */
+	if (f->has_position)
+		return true;
+	repl_position_done(&f->position);
+	if (!r || !repl_position(r, fo_until(io, 10000), &f->position, e) ||
+	        !repl_token(r, f->conf->name, fo_until(io, 5000), &last, e))
+		return false;
+	f->has_position = true;
+	if (!f->token)
+		f->token = last + 1;
+	run_note(io, "token", json_integer((json_int_t)f->token));
+	run_note(io, "new_master", json_string(f->fresh->conf->id));
+	run_note(io, "file", json_string(f->position.file));
+	run_note(io, "pos", json_integer((json_int_t)f->position.pos));
+	return f->position.file[0] ||
+	       err_set(e, ERR_PRECOND, 0, "%s writes no binlog", f->fresh->conf->hostinfo);
+}

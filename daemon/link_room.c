@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * link_room - which wires there are, and which of them are open.  Runs on: loop; references and the
+ * count of threads on any.
+ */
+#include "link_impl.h"
+#include "clock.h"
+#include "host.h"
+#include "loop.h"
+#include "vec.h"
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	PING_MS = 2000,
+	SILENCE_MS = 3000,
+	PAUSE_MIN_MS = 1000,
+	PAUSE_MAX_MS = 30000,
+	STEADY_MS = 10000, /* up for so long: the next loss is the first one again */
+	URGENT = -1,       /* priority of a wire that is asked something */
+};
+
+struct link_room {
+	struct loop *loop;
+	int most, running;       /* loop */
+	int wanting;             /* loop: wires that wait for a place */
+	struct link_wire *wires; /* loop */
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	/* under lock: */
+	int threads, holders;
+	VEC(pthread_t) dead; /* threads that have ended, or are about to: to be joined */
+};
+
+/* ---- the room ---- */
+
+struct link_room *link_room_new(struct loop *l, int most)
+{
+	struct link_room *r = xzalloc(sizeof(*r));
+
+	r->loop = l;
+	r->most = most;
+	r->holders = 1;
+	pthread_mutex_init(&r->lock, NULL);
+	link_cond_init(&r->ended);
+	return r;
+}
+
+void link_room_began(struct link_room *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->threads++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void link_room_not_begun(struct link_room *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->threads--;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void link_room_ended(struct link_room *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->threads--;
+	vec_push(&r->dead, pthread_self());
+	pthread_cond_broadcast(&r->ended);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* They have nothing left to do but what libraries do at a thread's end; not waited for, that would
+ * meet the end of the process. */
+void link_room_reap(struct link_room *r)
+{
+	pthread_mutex_lock(&r->lock);
+	while (r->dead.len) {
+		pthread_t t = r->dead.items[--r->dead.len];
+
+		pthread_mutex_unlock(&r->lock);
+		pthread_join(t, NULL);
+		pthread_mutex_lock(&r->lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+void link_room_ref(struct link_room *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->holders++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void link_room_unref(struct link_room *r)
+{
+	bool last;
+
+	pthread_mutex_lock(&r->lock);
+	last = --r->holders == 0;
+	pthread_mutex_unlock(&r->lock);
+	if (!last)
+		return;
+	vec_each (pthread_t, t, &r->dead)
+		pthread_detach(*t);
+	vec_done(&r->dead);
+	pthread_mutex_destroy(&r->lock);
+	pthread_cond_destroy(&r->ended);
+	free(r);
+}
+
+bool link_room_free(struct link_room *r, int64_t deadline)
+{
+	bool all;
+
+	if (!r)
+		return true;
+	pthread_mutex_lock(&r->lock);
+	while (r->threads && link_wait(&r->ended, &r->lock, deadline))
+		;
+	all = !r->threads;
+	pthread_mutex_unlock(&r->lock);
+	link_room_reap(r);
+	link_room_unref(r);
+	return all;
+}
+
+/* ---- wires: memory ---- */
+
+static char *own(const char *text)
+{
+	return text ? xstrdup(text) : NULL;
+}
+
+static void own_target(struct link_wire *w, const struct conf_server *s)
+{
+	w->target = (struct ssh_target){
+		.name = w->name,
+		.address = own(s->ssh_address),
+		.host_key_name = own(s->ssh_host),
+		.port = (unsigned)s->ssh_port,
+		.user = own(s->ssh_user),
+		.key = own(s->ssh_key),
+		.options = own(s->ssh_options),
+		.host_keys = (enum ssh_host_keys)s->ssh_host_keys,
+		.known_hosts = own(s->ssh_known_hosts),
+		.transport = (enum ssh_transport)s->ssh_transport,
+		.cancel_fd = w->stop_fd,
+		.heard = &w->heard,
+	};
+}
+
+static char *session_line(const struct conf_server *s)
+{
+	struct str line = STR_INIT;
+
+	if (s->node_bindir && *s->node_bindir) {
+		str_add_shell(&line, s->node_bindir);
+		str_add(&line, "/");
+	}
+	str_add(&line, "mha-node session");
+	return str_take(&line);
+}
+
+static struct link_wire *wire_new(
+        struct link_room *r, const struct conf_server *s, const struct link_opts *o)
+{
+	struct link_wire *w = xzalloc(sizeof(*w));
+
+	w->room = r;
+	w->loop = r->loop;
+	w->name = host_login(s);
+	w->session_line = session_line(s);
+	w->open_ms = s->ssh_connection_timeout;
+	w->ping_ms = o->ping_ms ? o->ping_ms : PING_MS;
+	w->silence_ms = o->silence_ms ? o->silence_ms : SILENCE_MS;
+	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	own_target(w, s);
+	w->holders = 1;
+	w->asks_end = &w->asks;
+	w->view.since = clock_ms();
+	pthread_mutex_init(&w->lock, NULL);
+	link_cond_init(&w->changed);
+	link_room_ref(r);
+	w->next = r->wires;
+	r->wires = w;
+	return w;
+}
+
+static void wire_free(struct link_wire *w)
+{
+	const struct ssh_target *t = &w->target;
+	const char *texts[] = { t->address, t->host_key_name, t->user, t->key, t->options,
+		t->known_hosts };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free((void *)(uintptr_t)texts[i]);
+	for (struct link_ask *a = w->asks, *next; a; a = next) {
+		next = a->next;
+		link_ask_free(a);
+	}
+	cleanup_fd(&w->wake);
+	cleanup_fd(&w->stop_fd);
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->changed);
+	link_room_unref(w->room);
+	free(w->session_line);
+	free(w->name);
+	free(w);
+}
+
+void link_wire_ref(struct link_wire *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->holders++;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void link_wire_unref(struct link_wire *w)
+{
+	bool last;
+
+	pthread_mutex_lock(&w->lock);
+	last = --w->holders == 0;
+	pthread_mutex_unlock(&w->lock);
+	if (last)
+		wire_free(w);
+}
+
+/* ---- opening ---- */
+
+static int importance(const struct link_wire *w)
+{
+	int best = INT_MAX;
+
+	if (w->calls || w->streams)
+		return URGENT;
+	for (const struct link *l = w->links; l; l = l->next)
+		best = l->priority < best ? l->priority : best;
+	return best;
+}
+
+static void set_wants(struct link_wire *w, bool wants)
+{
+	w->room->wanting += (int)wants - (int)w->wants;
+	w->wants = w->view.waits_for_room = wants;
+}
+
+static void stop(struct link_wire *w)
+{
+	uint64_t one = 1;
+
+	w->stop = true;
+	if (write(w->stop_fd, &one, sizeof(one)) < 0)
+		return; /* it is readable already */
+	link_wire_wake(w);
+}
+
+static void retry_now(void *arg)
+{
+	struct link_wire *w = arg;
+
+	loop_timer_free(TAKE(w->retry));
+	set_wants(w, true);
+	link_room_schedule(w->room);
+}
+
+static void retry_later(struct link_wire *w)
+{
+	w->pause_ms = w->pause_ms ? w->pause_ms * 2 : PAUSE_MIN_MS;
+	if (w->pause_ms > PAUSE_MAX_MS)
+		w->pause_ms = PAUSE_MAX_MS;
+	w->retry = loop_timer_new(w->loop, clock_in(w->pause_ms), retry_now, w);
+}
+
+/* Have it opened, if it is not and nobody is at it. */
+void link_wire_want(struct link_wire *w)
+{
+	if (w->running || w->wants)
+		return;
+	loop_timer_free(TAKE(w->retry));
+	set_wants(w, true);
+	link_room_schedule(w->room);
+}
+
+static void post_failure(struct link_wire *w, const struct err *e)
+{
+	struct link_event *ev = xzalloc(sizeof(*ev));
+
+	ev->kind = LINK_EV_ENDED;
+	ev->err = *e;
+	link_wire_post(w, ev);
+}
+
+static void open_wire(struct link_wire *w)
+{
+	struct err e = { 0 };
+	uint64_t n;
+
+	set_wants(w, false);
+	w->running = true;
+	w->stop = false;
+	w->evicted = false;
+	w->room->running++;
+	if (read(w->stop_fd, &n, sizeof(n)) < 0)
+		n = 0; /* it was not set */
+	if (!link_wire_start(w, &e))
+		post_failure(w, &e);
+}
+
+static struct link_wire *best_waiting(struct link_room *r)
+{
+	struct link_wire *best = NULL;
+
+	for (struct link_wire *w = r->wires; w; w = w->next)
+		if (w->wants && (!best || importance(w) < importance(best)))
+			best = w;
+	return best;
+}
+
+static struct link_wire *least_needed(struct link_room *r)
+{
+	struct link_wire *least = NULL;
+
+	for (struct link_wire *w = r->wires; w; w = w->next)
+		if (w->running && !w->stop && !w->calls && !w->streams &&
+		        (!least || importance(w) > importance(least)))
+			least = w;
+	return least;
+}
+
+/* Places that will be free when those who were told to make room have ended. */
+static int coming_free(const struct link_room *r)
+{
+	int n = 0;
+
+	for (const struct link_wire *w = r->wires; w; w = w->next)
+		n += w->running && w->evicted;
+	return n;
+}
+
+/* Give places to those who want one. */
+void link_room_schedule(struct link_room *r)
+{
+	struct link_wire *w, *least;
+
+	while (r->wanting && r->running < r->most && (w = best_waiting(r)))
+		open_wire(w);
+	w = r->wanting ? best_waiting(r) : NULL;
+	if (!w || coming_free(r))
+		return;
+	least = least_needed(r);
+	if (least && importance(least) > importance(w)) {
+		least->evicted = true;
+		stop(least);
+	}
+}
+
+void link_wire_nudge(void *wire)
+{
+	struct link_wire *w = wire;
+
+	if (w->links)
+		link_wire_want(w);
+	link_wire_unref(w);
+}
+
+/* The wire's thread has ended: what next? */
+void link_wire_ended(struct link_wire *w, bool was_up)
+{
+	int64_t was_up_ms = w->view.state == LINK_UP ? clock_ms() - w->view.since : 0;
+	bool first;
+
+	w->running = false;
+	w->room->running--;
+	if (was_up_ms >= STEADY_MS)
+		w->pause_ms = 0;
+	first = was_up && !w->pause_ms;
+	if (w->evicted || first)
+		set_wants(w, true);
+	else
+		retry_later(w);
+	if (first && !w->evicted)
+		w->pause_ms = PAUSE_MIN_MS / 2; /* at once, once */
+}
+
+/* ---- hosts ---- */
+
+bool link_wire_is_at(const struct link_wire *w, const struct conf_server *s)
+{
+	const struct ssh_target *t = &w->target;
+
+	return str_is(t->address, s->ssh_address) && t->port == (unsigned)s->ssh_port &&
+	       str_is(t->user, s->ssh_user);
+}
+
+/* The same host, reached in the same way. */
+static bool serves(const struct link_wire *w, const struct conf_server *s)
+{
+	const struct ssh_target *t = &w->target;
+	AUTO(free) char *line = session_line(s);
+
+	return link_wire_is_at(w, s) && str_is(t->key, s->ssh_key) &&
+	       str_is(t->options, s->ssh_options) && str_is(t->known_hosts, s->ssh_known_hosts) &&
+	       str_is(w->session_line, line) &&
+	       t->host_keys == (enum ssh_host_keys)s->ssh_host_keys &&
+	       t->transport == (enum ssh_transport)s->ssh_transport;
+}
+
+struct link_wire *link_wire_for(
+        struct link_room *r, const struct conf_server *s, const struct link_opts *o)
+{
+	struct link_wire *w = r->wires;
+
+	while (w && !serves(w, s))
+		w = w->next;
+	return w ? w : wire_new(r, s, o);
+}
+
+void link_wire_close(struct link_wire *w)
+{
+	struct link_room *r = w->room;
+	struct link_wire **at = &r->wires;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	loop_timer_free(TAKE(w->retry));
+	pthread_mutex_lock(&w->lock);
+	w->closed = true;
+	pthread_cond_broadcast(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+	if (w->running) {
+		r->running--;
+		stop(w);
+	}
+	set_wants(w, false);
+	link_room_schedule(r);
+	link_wire_unref(w);
+}
