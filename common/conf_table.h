@@ -194,6 +194,11 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"If not: a dead master is reported, and a person fails over.") \
 	KEY(failover_interval, MSEC, INHERIT, CONF_RANGE(0, 2592000000), "8h", "8h", \
 		"Time after a failover in which there is no second one.") \
+	KEY(advisory_lock, BOOL, INHERIT, CONF_ANY, "1", "1", \
+		"Hold MHA's advisory lock on the master, so that no second manager watches it.") \
+	KEY(hook_passwords, BOOL, INHERIT, CONF_ANY, "1", "1", \
+		"Hand passwords to hook scripts in their arguments, as MHA does. If not, those arguments are " \
+		"left out.") \
 	KEY(tilt_hold, MSEC, INHERIT, CONF_RANGE(0, 600000), "10s", "10", \
 		"After mhad's own host was ill (it stood still, its clock jumped, many clusters fell " \
 		"silent at once): longest time for which nothing is decided without fresh evidence.") \
