@@ -22,6 +22,7 @@ int cmd_master_monitor(struct cmd *c, int argc, char **argv);  /* cmd_manager.c 
 int cmd_check_status(struct cmd *c, int argc, char **argv);    /* cmd_check_status.c */
 int cmd_stop(struct cmd *c, int argc, char **argv);            /* cmd_stop.c */
 int cmd_conf_host(struct cmd *c, int argc, char **argv);       /* cmd_conf_host.c */
+int cmd_via(struct cmd *c, int argc, char **argv);             /* cmd_via.c */
 int cmd_status(struct cmd *c, int argc, char **argv);          /* cmd_live.c, as all below */
 int cmd_why(struct cmd *c, int argc, char **argv);
 int cmd_pause(struct cmd *c, int argc, char **argv);

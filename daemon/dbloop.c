@@ -7,6 +7,7 @@
  * dbloop_open() or dbloop_query() have returned is told in the next turn, by the timer.
  */
 #include "dbloop.h"
+#include <errno.h>
 #include <stdlib.h>
 #include "clock.h"
 #include "job.h"
@@ -118,13 +119,24 @@ void dbloop_close(struct dbloop *d)
 	d->state = CLOSED;
 }
 
+/* Of our own host: no descriptor, no memory, no port, no permission. */
+static bool is_ours(int sys)
+{
+	return sys == EMFILE || sys == ENFILE || sys == ENOMEM || sys == ENOBUFS ||
+	       sys == EADDRNOTAVAIL || sys == EPERM || sys == EACCES || sys == EAFNOSUPPORT;
+}
+
 /* What is under way is over.  Calls out last of all: `d` may be gone then. */
-static void tell(struct dbloop *d, enum db_steps_state outcome, const struct err *e)
+static void tell(struct dbloop *d, enum db_steps_state outcome, struct err *e)
 {
 	struct db_result *r = NULL;
 	enum state was = d->state;
 	const bool fine = outcome == DB_STEPS_READY;
 
+	if (was == OPENING && e->kind == ERR_UNREACHABLE && is_ours(d->sys)) {
+		e->kind = ERR_SYSTEM;
+		e->code = d->sys;
+	}
 	if (outcome == DB_STEPS_FAILED) {
 		dbloop_close(d);
 	} else {
@@ -168,7 +180,7 @@ static void free_handoff(void *arg)
 	free(h);
 }
 
-static void move(struct dbloop *d, enum db_steps_state state, const struct err *e);
+static void move(struct dbloop *d, enum db_steps_state state, struct err *e);
 
 static void is_late(struct dbloop *d, struct err *e)
 {
@@ -224,7 +236,7 @@ static void hand_over_soon(struct dbloop *d)
 }
 
 /* The session has come to `state`. */
-static void move(struct dbloop *d, enum db_steps_state state, const struct err *e)
+static void move(struct dbloop *d, enum db_steps_state state, struct err *e)
 {
 	if (d->steps)
 		note(d, d->steps);
@@ -237,7 +249,7 @@ static void move(struct dbloop *d, enum db_steps_state state, const struct err *
 }
 
 /* The same from within dbloop_open() and dbloop_query(). */
-static void move_soon(struct dbloop *d, enum db_steps_state state, const struct err *e)
+static void move_soon(struct dbloop *d, enum db_steps_state state, struct err *e)
 {
 	if (d->steps)
 		note(d, d->steps);

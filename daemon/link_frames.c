@@ -110,16 +110,17 @@ static void add_request(struct link_frames *f, struct link_ask *a)
 	struct link_request *r = xmalloc(sizeof(*r));
 	AUTO_STR struct str text = STR_INIT;
 	int64_t left = clock_left(a->deadline);
+	struct link_stream *s = TAKE(a->stream);
 
 	str_add(&text, a->text);
 	if (left != CLOCK_NEVER)
 		str_addf(&text, ",\"deadline_ms\":%lld", left > 0 ? (long long)left : 1LL);
-	if (a->stream && a->stream->input)
+	if (s && s->input)
 		str_add(&text, ",\"input\":true");
 	str_add(&text, "}");
 	*r = (struct link_request){ .id = ++f->last_id,
 		.call = a->call,
-		.stream = TAKE(a->stream),
+		.stream = s,
 		.window = FRAME_WINDOW,
 		.lines = STR_INIT,
 		.next = f->requests };

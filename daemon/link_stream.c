@@ -254,10 +254,12 @@ static void discard(struct link_stream *s, struct err *e)
 
 static bool fill_result(struct link_stream *s, struct link_result *ret, struct err *e)
 {
+	json_t *value;
 	bool ok;
 
 	pthread_mutex_lock(&s->w->lock);
-	*ret = (struct link_result){ s->status, TAKE(s->value), str_take(&s->lines) };
+	value = TAKE(s->value);
+	*ret = (struct link_result){ s->status, value, str_take(&s->lines) };
 	ok = s->status == 0;
 	if (!ok && e && s->finished) {
 		*e = s->err;

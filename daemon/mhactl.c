@@ -71,6 +71,12 @@ static const struct cmd_verb verbs[] = {
 	{ "config manual", cmd_config_manual, false, "",
 	        "print the settings as part of a manual page",
 	        "What mhad.conf(5) is made from, in mdoc(7)." },
+	{ "via", cmd_via, false, "[--timeout=MS] HOST VERB [--OPTION[=VALUE]...]",
+	        "for hook scripts: ask a host, over the session that mhad keeps with it",
+	        "VERB is vip, fence, probe or reach of mha-node, with its options. Exit code: that "
+	        "of the "
+	        "verb; 255: the host did not answer; 254: there is no MHAD_CHANNEL, log in by "
+	        "yourself." },
 	{ "help", cmd_help, false, "[COMMAND|exit-codes]", "this text, or that of a command",
 	        NULL },
 	{ "masterha_check_repl", cmd_check_repl, true, "--conf=FILE [--global_conf=FILE]",

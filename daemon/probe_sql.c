@@ -184,13 +184,6 @@ void probe_read_waiting(const struct db_result *r, struct probe_facts *ret)
 	ret->semisync_waiting_threads = number(db_get(r, 0, "v"));
 }
 
-/* Of our own host: no descriptor, no memory, no port, no permission. */
-static bool is_ours(int sys)
-{
-	return sys == EMFILE || sys == ENFILE || sys == ENOMEM || sys == ENOBUFS ||
-	       sys == EADDRNOTAVAIL || sys == EPERM || sys == EACCES || sys == EAFNOSUPPORT;
-}
-
 static bool is_unreachable(int sys)
 {
 	return sys == EHOSTUNREACH || sys == ENETUNREACH || sys == EHOSTDOWN || sys == ENETDOWN ||
@@ -201,8 +194,6 @@ static enum probe_how how_connection_ended(bool late, int sys, enum db_layer lay
 {
 	if (late || sys == ETIMEDOUT)
 		return PROBE_LATE;
-	if (is_ours(sys))
-		return PROBE_OURS;
 	if (is_unreachable(sys))
 		return PROBE_UNREACHABLE;
 	return layer == DB_LAYER_NOTHING ? PROBE_REFUSED : PROBE_CUT;

@@ -133,7 +133,7 @@ bool repl_nap(int ms, int64_t deadline)
 	int64_t left = clock_left(deadline);
 
 	poll(NULL, 0, left < ms ? (int)left : ms);
-	return left > 0;
+	return left > ms;
 }
 
 bool repl_thread_error(

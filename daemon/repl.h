@@ -102,8 +102,8 @@ bool repl_stop_sql(struct repl *r, int64_t deadline, struct err *e) MUST_USE;
 
 /*
  * Until the applier has done all whole transactions that were received; the receiver must be stopped,
- * and stay so.  ERR_PRECOND: it receives; or the applier does not run and has not done all, with its
- * error if it has one; or a delay keeps it from applying.
+ * and stay so.  ERR_PRECOND: it receives; or the applier does not run, with its error if it has one
+ * (only `whole->gtids` can be seen to be done then); or a delay keeps it from applying.
  *
  * `whole` (may be NULL) is what is known from elsewhere, say from the relay logs: where the last whole
  * transaction ends.  Without it the server's own words count: all that was received is executed, or the
@@ -115,8 +115,9 @@ struct repl_whole {       /* borrowed */
 	const struct gtid_set *gtids; /* NULL: not known */
 };
 struct repl_applied {
-	bool half;          /* behind it lies a transaction that was received by half */
-	struct repl_now at; /* exec_file and exec_pos may lag, see repl_now */
+	bool half; /* behind it lies a transaction that was received by half; not told with `whole` */
+	struct repl_now
+	        at; /* exec_file and exec_pos may lag, see repl_now; after repl_stop_sql() they are exact */
 };
 bool repl_wait_applied(struct repl *r, const struct repl_whole *whole, int64_t deadline,
         struct repl_applied *ret, struct err *e) MUST_USE; /* ret may be NULL */
@@ -243,11 +244,23 @@ bool repl_set_semisync_wait(
 /* ---- the rest of a role ---- */
 
 /*
- * Events of the scheduler that replication switched off here, since they ran on the source, are switched
- * on: on the new master, when it may be written to.  That is written to the binlog, as it must be; the
- * definers stay.  *ret_n (may be NULL): how many there were.
+ * Events of the scheduler.  On a slave each one that came from its master is switched off (SLAVESIDE_DISABLED,
+ * REPLICA_SIDE_DISABLED), on all flavours also those that are switched off on the master: which of them ran
+ * can only be said by the master.
+ *
+ * repl_events(): those that are switched on here; each name is quoted and has its schema.
+ * repl_enable_events(): on the new master, when it may be written to: those of `only` that are off for being a
+ * slave's, or all of these (NULL).  That is written to the binlog, as it must be; the definers stay.
+ * *ret_n: how many were switched on; *ret_left: how many are left off.  Both may be NULL.
  */
-bool repl_enable_events(struct repl *r, int64_t deadline, int *ret_n, struct err *e) MUST_USE;
+struct repl_events {
+	char **names; /* owned, as are they */
+	size_t n;
+};
+bool repl_events(struct repl *r, int64_t deadline, struct repl_events *ret, struct err *e) MUST_USE;
+void repl_events_done(struct repl_events *v);
+bool repl_enable_events(struct repl *r, const struct repl_events *only, int64_t deadline,
+        int *ret_n, int *ret_left, struct err *e) MUST_USE;
 
 /*
  * The cluster's fencing token, which grows with every promotion, in table mhad.fencing of the master.

@@ -17,6 +17,8 @@ enum {
 	CODE_FATAL_READING = 13114, /* what newer servers call 1236 */
 	CODE_LOST_POSITION = 1236,
 	CODE_NEEDS_TLS = 2061,
+	CODE_BEHIND_BINLOG = 1947, /* a position that lacks what the binlog has... */
+	CODE_MISSES_DOMAIN = 1948, /* ...of a whole domain */
 };
 
 /*
@@ -187,9 +189,19 @@ static struct gtid_set *part_of_history(
 	return gtid_set_parse(GTID_MARIADB, s.p, e);
 }
 
+static bool set_position(struct repl *r, const struct gtid_set *pos, const struct gtid_set *more,
+        int64_t deadline, struct err *e)
+{
+	AUTO(gtid) struct gtid_set *both = gtid_set_union(pos, more);
+	AUTO(free) char *text = gtid_set_format(both);
+	AUTO(free) char *sql = xasprintf("SET GLOBAL gtid_slave_pos='%s'", text);
+
+	return gtid_set_contains(pos, more) || repl_exec(r, sql, deadline, e);
+}
+
 /*
  * What was applied by a client's session is in the binlog, and not in gtid_slave_pos: a slave that goes by that
- * one would ask for it again.
+ * one would ask for it again.  What the server wrote itself is left out, unless its strict mode forbids that.
  */
 static bool join_positions(
         struct repl *r, const struct repl_source *src, int64_t deadline, struct err *e)
@@ -200,17 +212,15 @@ static bool join_positions(
 	AUTO(gtid)
 	struct gtid_set *ours =
 	        pos ? part_of_history(r, logged, src->was_source, deadline, e) : NULL;
-	AUTO(gtid) struct gtid_set *both = NULL;
-	AUTO(free) char *text = NULL, *sql = NULL;
+	struct err why = { .kind = ERR_NONE };
 
 	if (!ours)
 		return false;
-	if (gtid_set_contains(pos, ours))
+	if (set_position(r, pos, ours, deadline, &why) ||
+	        ((why.code == CODE_MISSES_DOMAIN || why.code == CODE_BEHIND_BINLOG) &&
+	                set_position(r, pos, logged, deadline, &why)))
 		return true;
-	both = gtid_set_union(pos, ours);
-	text = gtid_set_format(both);
-	sql = xasprintf("SET GLOBAL gtid_slave_pos='%s'", text);
-	return repl_exec(r, sql, deadline, e) || err_ctx(e, "set gtid_slave_pos");
+	return repl_fail(&why, e) || err_ctx(e, "set gtid_slave_pos");
 }
 
 /*
@@ -290,10 +300,14 @@ static bool is_too_late(struct repl *r, const struct repl_now *n, struct err *e)
 static bool wait_following(struct repl *r, int64_t deadline, struct err *e)
 {
 	struct repl_now n = { .is_replica = false };
+	struct err why = { .kind = ERR_NONE };
 	int64_t since = 0;
 
 	do {
-		if (!repl_look(r, deadline, &n, e) || has_failed(r, &n, e))
+		if (!repl_look(r, deadline, &n, &why))
+			return (n.is_replica && clock_left(deadline) == 0) ? is_too_late(r, &n, e)
+			                                                   : repl_fail(&why, e);
+		if (has_failed(r, &n, e))
 			return false;
 		if (n.io != IO_YES || !n.sql_running)
 			since = 0;
@@ -326,7 +340,7 @@ static bool stop_both(struct repl *r, int64_t deadline, struct err *e)
 	return repl_stop_io(r, deadline, e) && repl_stop_sql(r, deadline, e);
 }
 
-/* By GTIDs nothing of the old relay logs is needed, not even where a parallel applier left gaps. */
+/* By GTIDs nothing of the old relay logs is needed, should a parallel applier's gaps not fill. */
 static bool change_anyhow(struct repl *r, const struct repl_source *src,
         const struct channel_status *st, int64_t deadline, struct err *e)
 {
@@ -336,7 +350,12 @@ static bool change_anyhow(struct repl *r, const struct repl_source *src,
 		return true;
 	if (why.code != CODE_GAPS || src->by == REPL_BY_POSITION)
 		return repl_fail(&why, e);
-	return repl_verb(r, "RESET", "", deadline, e) && change(r, src, st, deadline, e);
+	why = (struct err){ .kind = ERR_NONE };
+	if (!repl_fill_gaps(r, deadline, &why) && why.kind != ERR_SQL)
+		return repl_fail(&why, e);
+	return stop_both(r, deadline, e) &&
+	       (why.kind == ERR_NONE || repl_verb(r, "RESET", "", deadline, e)) &&
+	       change(r, src, st, deadline, e);
 }
 
 static bool point(struct repl *r, const struct repl_source *src, int64_t deadline, struct err *e)
@@ -356,7 +375,8 @@ bool repl_follow(struct repl *r, const struct repl_source *src, int64_t deadline
 
 	if (!repl_look(r, deadline, &n, e))
 		return err_ctx(e, "re-point");
-	if (is_of(&n, src) && n.io != IO_NO && n.sql_running && !src->leave_stopped)
+	if (is_of(&n, src) && n.io == IO_YES && n.sql_running && !src->leave_stopped &&
+	        (!src->user || str_is(src->user, n.source_user)))
 		return wait_following(r, deadline, e);
 	if (!point(r, src, deadline, e))
 		return err_ctx(e, "re-point");

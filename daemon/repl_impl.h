@@ -16,6 +16,7 @@ struct repl {
 	const struct dialect *dialect;    /* as of the last login */
 	char channel[200];
 	bool locked; /* by FLUSH TABLES WITH READ LOCK, in this session */
+	bool placed; /* CHANGE named a relay log: the executed position may not be true yet */
 };
 
 /* A session with the server; statements may take until its deadline.  Returns owned. */
@@ -49,7 +50,7 @@ void repl_note(struct repl *r, const struct err *why);
 /* Copies `why` if somebody wants it; returns false. */
 bool repl_fail(const struct err *why, struct err *e);
 
-/* Sleep a little, but not beyond the deadline; false when that has passed. */
+/* Sleep a little; false when there is no time left for another look. */
 bool repl_nap(int ms, int64_t deadline);
 
 /* The error of a replication thread as ours. */

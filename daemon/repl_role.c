@@ -93,46 +93,103 @@ bool repl_set_semisync_wait(struct repl *r, int64_t count, int64_t deadline, str
  * ---- events ------------------------------------------------------------------------------------
  */
 
-/* ALTER would make us the definer, if it were not said. */
-static bool enable_event(
-        struct repl *r, const struct db_result *res, size_t i, int64_t deadline, struct err *e)
+static struct db_result *read_events(
+        struct repl *r, const char *states, int64_t deadline, struct err *e)
 {
-	const char *definer = db_get(res, i, "d"), *at = definer ? strrchr(definer, '@') : NULL;
-	AUTO(free) char *user = xstrndup(definer, at ? (size_t)(at - definer) : 0);
-	AUTO(free) char *user_name = db_quote_name(user), *host = db_quote_name(at ? at + 1 : "");
+	AUTO(free)
+	char *sql = xasprintf("SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS d FROM "
+	                      "information_schema.EVENTS WHERE STATUS IN (%s)",
+	        states);
+	struct db_result *res = repl_ask(r, sql, deadline, e);
+
+	if (!res)
+		err_ctx(e, "read the events");
+	return res;
+}
+
+static char *event_name(const struct db_result *res, size_t i)
+{
 	AUTO(free) char *schema = db_quote_name(db_get(res, i, "s"));
 	AUTO(free) char *event = db_quote_name(db_get(res, i, "n"));
-	AUTO(free) char *sql = NULL;
 
-	sql = xasprintf("ALTER DEFINER=%s@%s EVENT %s.%s ENABLE", user_name, host, schema, event);
+	return xasprintf("%s.%s", schema, event);
+}
+
+bool repl_events(struct repl *r, int64_t deadline, struct repl_events *ret, struct err *e)
+{
+	AUTO(db_result) struct db_result *res = read_events(r, "'ENABLED'", deadline, e);
+	struct repl_events v;
+
+	if (!res)
+		return false;
+	v.n = db_rows(res);
+	v.names = xmalloc((v.n + 1) * sizeof(*v.names));
+	for (size_t i = 0; i < v.n; i++)
+		v.names[i] = event_name(res, i);
+	*ret = v;
+	return true;
+}
+
+void repl_events_done(struct repl_events *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		free(v->names[i]);
+	free(v->names);
+	*v = (struct repl_events){ .n = 0 };
+}
+
+static bool is_wanted(const struct repl_events *only, const char *name)
+{
+	for (size_t i = 0; only && i < only->n; i++)
+		if (str_is(only->names[i], name))
+			return true;
+	return !only;
+}
+
+/* ALTER would make us the definer, if it were not said. */
+static bool enable_event(
+        struct repl *r, const char *name, const char *definer, int64_t deadline, struct err *e)
+{
+	const char *at = definer ? strrchr(definer, '@') : NULL;
+	AUTO(free) char *user = xstrndup(definer ? definer : "", at ? (size_t)(at - definer) : 0);
+	AUTO(free) char *user_name = db_quote_name(user), *host = db_quote_name(at ? at + 1 : "");
+	AUTO(free)
+	char *sql = xasprintf("ALTER DEFINER=%s@%s EVENT %s ENABLE", user_name, host, name);
+
 	return repl_exec(r, sql, deadline, e);
 }
 
 /* One that cannot be switched on does not keep the others off. */
-bool repl_enable_events(struct repl *r, int64_t deadline, int *ret_n, struct err *e)
+bool repl_enable_events(struct repl *r, const struct repl_events *only, int64_t deadline,
+        int *ret_n, int *ret_left, struct err *e)
 {
 	AUTO(db_result)
-	struct db_result *res = repl_ask(r,
-	        "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS d FROM "
-	        "information_schema.EVENTS WHERE STATUS IN ('SLAVESIDE_DISABLED', "
-	        "'REPLICA_SIDE_DISABLED')",
-	        deadline, e);
-	struct err first = { .kind = ERR_NONE }, why;
+	struct db_result *res =
+	        read_events(r, "'SLAVESIDE_DISABLED', 'REPLICA_SIDE_DISABLED'", deadline, e);
+	struct err first = { .kind = ERR_NONE };
+	int n = 0;
 
-	if (!res)
-		return err_ctx(e, "read the events");
-	for (size_t i = 0; i < db_rows(res); i++) {
-		why = (struct err){ .kind = ERR_NONE };
-		if (enable_event(r, res, i, deadline, &why) || first.kind != ERR_NONE)
+	for (size_t i = 0; res && i < db_rows(res); i++) {
+		AUTO(free) char *name = event_name(res, i);
+		struct err why = { .kind = ERR_NONE };
+
+		if (!is_wanted(only, name))
 			continue;
-		first = why;
-		if (why.kind != ERR_SQL)
+		if (enable_event(r, name, db_get(res, i, "d"), deadline, &why))
+			n++;
+		else if (first.kind == ERR_NONE)
+			first = why;
+		if (why.kind != ERR_NONE && why.kind != ERR_SQL)
 			break;
 	}
+	if (!res)
+		return false;
 	if (first.kind != ERR_NONE)
 		return repl_fail(&first, e) || err_ctx(e, "switch events on");
 	if (ret_n)
-		*ret_n = (int)db_rows(res);
+		*ret_n = n;
+	if (ret_left)
+		*ret_left = (int)db_rows(res) - n;
 	return true;
 }
 

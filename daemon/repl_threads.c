@@ -197,6 +197,7 @@ static bool keep_place(struct repl *r, const struct channel_status *st, const ch
 		str_add(&s,
 		        repl_is_mariadb(r) ? ", MASTER_USE_GTID=no" : ", %SOURCE%_AUTO_POSITION=0");
 	str_add(&s, more);
+	r->placed = true;
 	return repl_change(r, s.p, deadline, e);
 }
 

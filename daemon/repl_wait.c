@@ -8,7 +8,7 @@
 #include "repl_impl.h"
 
 enum {
-	IDLE_MS = 250, /* so long all must wait for work to be called idle */
+	IDLE_MS = 60, /* so long all must wait for work to be called idle */
 	ER_NOT_A_SLAVE = 1200,
 };
 
@@ -23,11 +23,6 @@ struct wait {
 	bool half;
 };
 
-static bool is_at_end(const struct channel_status *st)
-{
-	return snapshot_pos_cmp(st->exec_file, st->exec_pos, st->read_file, st->read_pos) >= 0;
-}
-
 static bool has_gtids(struct wait *w, const struct gtid_set *want, bool *ret, struct err *e)
 {
 	AUTO(gtid) struct gtid_set *have = repl_executed(w->r, w->deadline, e);
@@ -36,26 +31,19 @@ static bool has_gtids(struct wait *w, const struct gtid_set *want, bool *ret, st
 	return have != NULL;
 }
 
-/* What is known from elsewhere. */
-static bool has_whole(struct wait *w, bool *ret, struct err *e)
-{
-	const struct repl_whole *k = w->whole;
-
-	if (k->gtids)
-		return has_gtids(w, k->gtids, ret, e);
-	*ret = snapshot_pos_cmp(w->st.exec_file, w->st.exec_pos, k->file, k->pos) >= 0;
-	return true;
-}
-
-/* Nothing is left in its relay logs, and none of its threads has anything to do, for a while. */
-static bool is_idle(struct wait *w, bool *ret, struct err *e)
+/*
+ * Nothing is left in its relay logs, and none of its threads has anything to do.  *ret: for so long that no
+ * worker has just been given something.
+ */
+static bool is_idle(struct wait *w, bool *ret_now, bool *ret, struct err *e)
 {
 	struct repl_threads t = { .busy = 1 };
 
-	*ret = false;
+	*ret = *ret_now = false;
 	if (repl_has_read_all(w->st.sql_state) &&
 	        !repl_count_threads(w->r, false, w->deadline, &t, e))
 		return false;
+	*ret_now = !t.busy;
 	if (t.busy || w->st.exec_pos != w->idle_pos)
 		w->idle_since = 0;
 	w->idle_pos = w->st.exec_pos;
@@ -68,39 +56,40 @@ static bool is_idle(struct wait *w, bool *ret, struct err *e)
 }
 
 /*
- * All that was received is executed.  MariaDB's workers on several domains do not wait for each other, and
- * the position is that of the foremost.
+ * The position alone does not tell: MariaDB's workers on several domains do not wait for each other, and it is
+ * that of the foremost; and when CHANGE has named a relay log, all servers show the received position until
+ * something is executed.
  */
-static bool is_through(struct wait *w, bool *ret, struct err *e)
+static bool is_at(const struct wait *w, const char *file, uint64_t pos, bool idle, bool long_idle)
 {
-	struct repl_threads t = { .busy = 0 };
-
-	*ret = is_at_end(&w->st);
-	if (*ret && repl_is_mariadb(w->r) && w->st.sql_running && w->st.channels == 1 &&
-	        !repl_count_threads(w->r, false, w->deadline, &t, e))
-		return false;
-	*ret = *ret && !t.busy;
-	return true;
+	return snapshot_pos_cmp(w->st.exec_file, w->st.exec_pos, file, pos) >= 0 &&
+	       (w->st.channels > 1 || (w->r->placed ? long_idle : idle));
 }
 
 static bool is_applied(struct wait *w, bool *ret, struct err *e)
 {
-	bool known = w->whole && (w->whole->gtids || w->whole->file);
+	const struct repl_whole *k = w->whole;
+	bool idle, long_idle;
 
-	if (!is_through(w, ret, e))
-		return false;
-	w->half = !is_at_end(&w->st);
-	if (*ret)
+	*ret = false;
+	if (k && k->gtids)
+		return has_gtids(w, k->gtids, ret, e);
+	if (!w->st.sql_running)
 		return true;
-	if (known)
-		return has_whole(w, ret, e);
-	/* A set names a transaction when its first event is here, so there is no half in it. */
-	if (w->st.gtid == CHANNEL_GTID_AUTO && !gtid_set_is_empty(w->retrieved)) {
-		if (!has_gtids(w, w->retrieved, ret, e))
-			return false;
-		w->half = !*ret;
+	/* A set names a transaction when its first event is here. */
+	if (!k && w->st.gtid == CHANNEL_GTID_AUTO && !gtid_set_is_empty(w->retrieved) &&
+	        (!has_gtids(w, w->retrieved, ret, e) || *ret))
+		return *ret;
+	if (!is_idle(w, &idle, &long_idle, e))
+		return false;
+	if (k && k->file) {
+		*ret = is_at(w, k->file, k->pos, idle, long_idle);
+		return true;
 	}
-	return *ret || is_idle(w, ret, e);
+	*ret = is_at(w, w->st.read_file, w->st.read_pos, idle, long_idle);
+	w->half = !*ret;
+	*ret = *ret || long_idle;
+	return true;
 }
 
 /* It will not come to its end. */
@@ -116,8 +105,8 @@ static bool may_go_on(struct wait *w, struct err *e)
 		        w->r, "the applier stopped", st->sql_errno, st->sql_error, e);
 	if (!st->sql_running)
 		return err_set(e, ERR_PRECOND, 0,
-		        "%s: the applier does not run, and has not done all: %s:%llu of %s:%llu",
-		        name, st->exec_file, (unsigned long long)st->exec_pos, st->read_file,
+		        "%s: the applier does not run, it stands at %s:%llu of %s:%llu", name,
+		        st->exec_file, (unsigned long long)st->exec_pos, st->read_file,
 		        (unsigned long long)st->read_pos);
 	if (str_starts(st->sql_state, "Waiting until ") &&
 	        st->delay * 1000 > clock_left(w->deadline))

@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include "str.h"
 
+#define NUMBER_MAX INT32_MAX /* servers make none behind it */
+
 static void close_dir(DIR *d)
 {
 	closedir(d);
@@ -24,7 +26,7 @@ bool dir_log_split(const char *name, size_t *ret_prefix, uint64_t *ret_number)
 	const char *dot = strrchr(name, '.');
 	unsigned long long n;
 
-	if (!dot || dot == name || !str_to_u64(dot + 1, &n))
+	if (!dot || dot == name || !str_to_u64(dot + 1, &n) || n > NUMBER_MAX)
 		return false;
 	*ret_prefix = (size_t)(dot - name);
 	*ret_number = n;

@@ -11,8 +11,8 @@
 #include "mem.h"
 
 /*
- * Split "mysql-bin.000003" into the length of its prefix and the number; false if it has no such
- * end.
+ * Split "mysql-bin.000003" into the length of its prefix and the number (of 31 bits, as servers
+ * count them); false if it has no such end.
  */
 bool dir_log_split(const char *name, size_t *ret_prefix, uint64_t *ret_number) MUST_USE;
 

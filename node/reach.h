@@ -5,8 +5,8 @@
  * A TCP connection, and with --mysql the wait for the server's greeting.  Nothing is ever sent.  The
  * connection is closed as soon as the greeting is there; all the same the server counts it as one
  * that was given up before login: after max_connect_errors (100) of them in a row it shuts this host
- * out with error 1129, until somebody logs in from here in between or FLUSH HOSTS is said.  So a
- * living server is not to be asked every second.
+ * out with error 1129, until somebody logs in from here in between or FLUSH HOSTS is said (all families; not with
+ * host_cache_size=0).  So a living server is not to be asked every second.
  *
  * The answer: {"host", "port", "address", "result", "ms", "errno", "code", "text"}, where result is
  *	greeting	the server speaks; text is its version

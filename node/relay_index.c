@@ -98,24 +98,35 @@ char *relay_index_file(const struct relay_index *x, size_t line)
 	return xasprintf("%s/%s", x->dir, base_name(text));
 }
 
+/* The highest number of that prefix among the lines, or `least`. */
+static uint64_t highest(const struct relay_index *x, const char *prefix, uint64_t least)
+{
+	uint64_t number;
+	size_t n;
+
+	vec_each (char *, line, &x->lines)
+		if (dir_log_split(base_name(*line), &n, &number) && n == strlen(prefix) &&
+		        memcmp(base_name(*line), prefix, n) == 0 && number > least)
+			least = number;
+	return least;
+}
+
 char *relay_index_next(const struct relay_index *x, struct err *e)
 {
 	const char *last = x->lines.len ? base_name(x->lines.items[x->lines.len - 1]) : "";
 	AUTO(free) char *prefix = NULL, *on_disk = NULL;
-	uint64_t most, number;
+	uint64_t number;
 	size_t n;
 
-	if (!dir_log_split(last, &n, &most)) {
+	if (!dir_log_split(last, &n, &number)) {
 		err_set(e, ERR_PRECOND, 0, "%s lists no relay logs", x->path);
 		return NULL;
 	}
 	prefix = xstrndup(last, n);
 	on_disk = dir_last_log(x->dir, prefix, e);
-	if (!on_disk)
+	if (!on_disk || !dir_log_split(on_disk, &n, &number))
 		return NULL;
-	if (dir_log_split(on_disk, &n, &number) && number > most)
-		most = number;
-	return xasprintf("%s.%06llu", prefix, (unsigned long long)most + 1);
+	return xasprintf("%s.%06llu", prefix, (unsigned long long)highest(x, prefix, number) + 1);
 }
 
 static bool write_line(int fd, const char *path, const struct str *line, struct err *e)

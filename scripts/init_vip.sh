@@ -1,9 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Give the service address to the master for the first time:  init_vip.sh MASTER_HOST
+# Give the service addresses to the master for the first time:  init_vip.sh MASTER_HOST
 #
-# Refuses when any other host answers for the address.  The address is described in /etc/mhad/vip.conf, see vip_common.sh.
-. "$(dirname "$0")/vip_common.sh"
+# Refuses when any other host answers for one.  They are described in /etc/mhad/vip.conf, see vip_common.sh.
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
+# shellcheck source=scripts/vip_common.sh
+. "$here/vip_common.sh"
 [ $# = 1 ] || die "usage: ${0##*/} MASTER_HOST"
 vip_load
-vip_on "$1" --add || die "$VIP was not set up on $1 (exit status $?)"
+vip_take "$1" || die "$VIP was not set up on $1 (exit status $?)"
+# shellcheck disable=SC2034 # of vip_common.sh
+new_host=$1
+read_vip_place '' || die "$READ_VIP was not set up (exit status $?)"

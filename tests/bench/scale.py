@@ -94,8 +94,9 @@ def main():
             pid = mhad.proc.pid
             try:
                 until("all are healthy", lambda: verdicts(mhad) == {"healthy": clusters}, 180, every=1)
-            finally:
-                print(verdicts(mhad))
+            except Exception:
+                print("\n".join(mhad.proc.err.splitlines()[-20:]))
+                raise
             time.sleep(15)
             measure(mhad, pid, seconds, f"{clusters} clusters")
             holes = clusters * 3 // 10

@@ -144,7 +144,9 @@ class Systemd:
     def install(self, prefix="/usr/local"):
         """What a package does: files, accounts, directories."""
         build = programs().parent
-        run = subprocess.run(["make", "install", f"DESTDIR=/proc/{self.pid}/root", f"prefix={prefix}", f"B={build}"],
+        # What is there is installed, and not built again because somebody has edited a source meanwhile.
+        made = [f"-o{f}" for f in ("all", build / "bin/mhactl")]
+        run = subprocess.run(["make", *made, "install", f"DESTDIR=/proc/{self.pid}/root", f"prefix={prefix}", f"B={build}"],
                              cwd=REPO, capture_output=True, text=True)
         if run.returncode:
             raise LabError(run.stderr[-2000:])

@@ -94,7 +94,7 @@ def test_reach_says_what_the_server_says(cluster):
 
 def test_reach_costs_a_living_server_something(lab, flavour):
     """Each one counts as given up before login: after max_connect_errors the host is shut out, and that is told."""
-    db1 = lab.cluster(flavour, 1, mode="pos", options={"skip-name-resolve": 0, "max_connect_errors": 5})[0]
+    db1 = lab.cluster(flavour, 1, mode="pos", options={"skip-name-resolve": None, "host_cache_size": 128, "max_connect_errors": 5})[0]
     w1 = lab.host("w1")
     seen = [reach(w1, db1, "--mysql") for _ in range(8)]
     assert [r["result"] for r in seen[:5]] == ["greeting"] * 5, seen

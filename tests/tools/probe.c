@@ -6,9 +6,9 @@
  *
  * The password comes from DB_PASSWORD.  SETTINGS are name=value pairs with commas between them:
  * tls=off|preferred|required, fingerprint, public-key; type=CONNECT|SELECT|INSERT, interval, timeout
- * (ms), lock=1, quiet=1 (only the last report, for measuring), facts=1 (ask for them after each good ping), count (pings, then the end; 0 = until
- * standard input ends), replica=1 (poll instead), many (so many probes side by side, of which only
- * the first one reports; the rest says how it went when all have ended their first ping).
+ * (ms), lock=1, facts=1 (ask for them after each good ping), count (pings, then the end; 0 = until
+ * standard input ends), replica=1 (poll instead), quiet=1 (only the last report, for measuring), many
+ * (so many more probes, of which is only said how it went when all have ended their first ping).
  *
  * One line of JSON for each report, cut, answer and view; instants are CLOCK_BOOTTIME in ms.
  * "stall" is the longest time since the line before that the loop did not turn.

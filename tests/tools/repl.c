@@ -253,14 +253,32 @@ static bool do_is_semisync(struct repl *r, char *arg, int64_t d, json_t *j, stru
 	return true;
 }
 
+/* Those that are switched on here. */
 static bool do_events(struct repl *r, char *arg, int64_t d, json_t *j, struct err *e)
 {
-	int n;
+	struct repl_events v;
+	json_t *names = json_array();
 
 	(void)arg;
-	if (!repl_enable_events(r, d, &n, e))
+	json_object_set_new(j, "names", names);
+	if (!repl_events(r, d, &v, e))
+		return false;
+	for (size_t i = 0; i < v.n; i++)
+		json_array_append_new(names, json_string(v.names[i]));
+	repl_events_done(&v);
+	return true;
+}
+
+/* "" for all, or one name. */
+static bool do_enable_events(struct repl *r, char *arg, int64_t d, json_t *j, struct err *e)
+{
+	struct repl_events only = { &arg, 1 };
+	int n, left;
+
+	if (!repl_enable_events(r, *arg ? &only : NULL, d, &n, &left, e))
 		return false;
 	put_number(j, "n", n);
+	put_number(j, "left", left);
 	return true;
 }
 
@@ -331,6 +349,7 @@ static const struct {
 	{ "is_semisync", do_is_semisync },
 	{ "semisync_wait", do_semisync_wait },
 	{ "events", do_events },
+	{ "enable_events", do_enable_events },
 	{ "token", do_token },
 	{ "set_token", do_set_token },
 	{ "lock", do_lock },

@@ -3,6 +3,7 @@
 #include "dbloop.h"
 #include "mysql_peer.h"
 #include <errno.h>
+#include <sys/resource.h>
 #include <time.h>
 #include "clock.h"
 #include "job.h"
@@ -143,6 +144,23 @@ static void test_nobody_listens(void **state)
 	open_within(500);
 	failed(ERR_UNREACHABLE, DB_LAYER_NOTHING, ECONNREFUSED, false);
 	assert_int_equal(dbloop_heard(d), 0);
+}
+
+/* That says nothing about the server. */
+static void test_no_descriptors_left(void **state)
+{
+	struct rlimit was, none;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 3;
+	setrlimit(RLIMIT_NOFILE, &none);
+	server.port = 1;
+	open_within(500);
+	setrlimit(RLIMIT_NOFILE, &was);
+	failed(ERR_SYSTEM, DB_LAYER_NOTHING, EMFILE, false);
+	assert_int_equal(err.code, EMFILE);
 }
 
 static void say_nothing(struct peer *p, int fd)
@@ -696,6 +714,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(test_nobody_listens),
+		T(test_no_descriptors_left),
 		T(test_silent),
 		T(test_drip),
 		T(test_slow_drip_is_a_login),
