@@ -75,7 +75,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SRC))
 
 # MHA's names: links to the program that looks at argv[0].
-CTL_NAMES := masterha_manager masterha_master_monitor masterha_check_ssh masterha_check_repl masterha_secondary_check masterha_check_status masterha_stop masterha_conf_host
+CTL_NAMES := masterha_manager masterha_master_monitor masterha_check_ssh masterha_check_repl masterha_secondary_check masterha_check_status masterha_stop masterha_conf_host masterha_master_switch
 NODE_NAMES := save_binary_logs apply_diff_relay_logs purge_relay_logs filter_mysqlbinlog
 # Installed as they are into sysconfdir/mhad, unless they exist there.
 CONF_FILES := mhad.conf node.conf

@@ -6,6 +6,7 @@
 #include "mem.h"
 #include <errno.h>
 #include <stdio.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,4 +83,11 @@ void cleanup_fd(int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	errno = saved;
+}
+
+void mem_free_wiping(void *p)
+{
+	if (p)
+		mem_wipe(p, malloc_usable_size(p));
+	free(p);
 }

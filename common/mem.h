@@ -25,6 +25,8 @@ void mem_wipe(void *p, size_t n);
 
 /* Wipe and free a secret; NULL is fine. */
 void mem_free_secret(char *secret);
+/* free() that overwrites the whole block first: for libraries that may hold secrets, jansson for one. */
+void mem_free_wiping(void *p);
 
 /* Scoped cleanup: `AUTO(free) char *p = ...;`, `AUTO_FD int fd = ...;`.
  * A type's module declares its own with CLEANUP_FN(name, type *, free_function). */

@@ -9,7 +9,7 @@
 #pragma once
 #include "failover.h"
 
-struct aftermath_opts { /* all borrowed for the call */
+struct aftermath_opts {        /* all borrowed for the call */
 	const char *state_dir; /* NULL: no history, no incidents */
 	const char *conf_path; /* as the user gave it: report_script is told */
 	const char *by;        /* who asked for it: "mhad", "root" */

@@ -18,7 +18,9 @@
 	        "it did not work; for checks: not healthy. MHA's names use it for every failure")  \
 	X(USAGE, 2, "the command line is wrong, nothing was done")                                 \
 	X(CONFIG, 3, "the configuration cannot be used, nothing was done")                         \
-	X(NO_DAEMON, 4, "mhad does not run, does not answer, or not to this user")
+	X(NO_DAEMON, 4, "mhad does not run, does not answer, or not to this user")                 \
+	X(REFUSED, 5, "a failover was refused, or would be: nothing was changed")                  \
+	X(PARTIAL, 10, "a failover is done, but something is left to a person")
 
 enum cmd_exit {
 #define CMD_EXIT_ENUM(name, code, text) CMD_##name = (code),

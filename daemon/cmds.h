@@ -30,3 +30,7 @@ int cmd_resume(struct cmd *c, int argc, char **argv);
 int cmd_ack(struct cmd *c, int argc, char **argv);
 int cmd_reload(struct cmd *c, int argc, char **argv);
 int cmd_history(struct cmd *c, int argc, char **argv);
+int cmd_master_switch(struct cmd *c, int argc, char **argv); /* cmd_failover.c */
+int cmd_failover(struct cmd *c, int argc, char **argv);      /* cmd_failover.c */
+int cmd_plan_failover(struct cmd *c, int argc, char **argv); /* cmd_plan.c */
+int cmd_report(struct cmd *c, int argc, char **argv);        /* cmd_plan.c */

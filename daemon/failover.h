@@ -42,6 +42,7 @@ struct failover_opts {                        /* all borrowed until failover_fre
 
 	bool manual;     /* a person asked for it: MHA's "manual(interactive)" */
 	bool dry;        /* only look: nothing is changed */
+	bool what_if;    /* with `dry`: it may live, as if it died now */
 	bool allow_loss; /* more than max_loss */
 	bool force;      /* refusals that a person may overrule: see failover_refusal.forceable */
 	bool ignore_last_failover;
@@ -83,6 +84,14 @@ void failover_cancel(struct failover *f, const char *why);
 void failover_free(struct failover *f); /* after `done`, also from inside of it */
 
 const struct run *failover_run(const struct failover *f);
+
+/* Whom it chose; NULL: nobody (yet). */
+const struct conf_server *failover_elected(const struct failover *f);
+/* "h1,h2": hosts of the slaves that follow the new master, for report_script.  Returns owned. */
+char *failover_slave_hosts(const struct failover *f);
+
+/* A run of this cluster was killed and waits to be taken up.  False also when nobody can tell. */
+bool failover_is_unfinished(const char *state_dir, const char *cluster);
 
 /* What a dry run found: the plan as text for people, and as JSON (a new reference). */
 char *failover_plan_text(const struct failover *f);

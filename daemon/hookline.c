@@ -13,6 +13,7 @@
 
 enum {
 	DEFAULT_MS = 10000,
+	SILENT_MS = 300, /* for one more try at a host that is known to be silent */
 	MOST_MS = 120000,
 };
 
@@ -92,6 +93,14 @@ static void hung_up(struct control_call *call, void *arg)
 	free(asked);
 }
 
+static int64_t deadline_for(struct link *l, int64_t ms)
+{
+	const struct link_view *v = link_view(l);
+	bool silent = v->state == LINK_DOWN && v->why == LINK_SILENT;
+
+	return clock_in(silent && ms > SILENT_MS ? SILENT_MS : ms);
+}
+
 static bool start(struct control_call *call, const json_t *args, struct err *e)
 {
 	const struct hookline *line = control_arg(call);
@@ -117,7 +126,7 @@ static bool start(struct control_call *call, const json_t *args, struct err *e)
 	asked = xzalloc(sizeof(*asked));
 	asked->call = call;
 	asked->link_call = link_call(
-	        l, verb, words ? json_incref(words) : NULL, clock_in(ms), answered, asked);
+	        l, verb, words ? json_incref(words) : NULL, deadline_for(l, ms), answered, asked);
 	control_on_cancel(call, hung_up, asked);
 	return true;
 }

@@ -31,8 +31,8 @@ static long long number_of(const json_t *j, const char *name)
 static char *dir_of(const char *state_dir, const char *cluster, bool make, struct err *e)
 {
 	AUTO(free)
-	char *base = make ? history_dir(state_dir, cluster, e)
-	                  : xasprintf("%s/%s", state_dir, cluster);
+	char *base =
+	        make ? history_dir(state_dir, cluster, e) : xasprintf("%s/%s", state_dir, cluster);
 	AUTO(free) char *dir = base ? xasprintf("%s/incidents", base) : NULL;
 
 	if (dir && make && mkdir(dir, 0750) != 0 && errno != EEXIST) {
@@ -57,8 +57,8 @@ static bool write_whole(int fd, const char *p, size_t n)
 	return true;
 }
 
-static bool write_file(const char *dir, const char *run, const char *suffix, const struct str *text,
-        struct err *e)
+static bool write_file(
+        const char *dir, const char *run, const char *suffix, const struct str *text, struct err *e)
 {
 	AUTO(free) char *path = xasprintf("%s/%s.%s", dir, run, suffix);
 	AUTO(free) char *part = xasprintf("%s.part", path);

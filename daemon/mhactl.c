@@ -4,6 +4,7 @@
  * name it was started by, or its first words, choose the row.
  */
 #include "cmds.h"
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,22 @@ static const struct cmd_verb verbs[] = {
 	        "MHA's editor for the servers of a .cnf file",
 	        "The file is edited in place: comments and order stay. It is replaced in one step, "
 	        "and only by one that can be loaded." },
+	{ "masterha_master_switch", cmd_master_switch, true,
+	        "--master_state=dead --conf=FILE --dead_master_host=HOST [options]",
+	        "MHA's failover of a dead master",
+	        "Asks before it acts, unless --interactive=0. Exit code 0: done; 10: done, but a "
+	        "slave is left behind; 1: refused or failed. A failover that was killed is taken "
+	        "up by the same command." },
+	{ "failover", cmd_failover, false, "[--yes] [options] CLUSTER",
+	        "make a slave the master: the master is dead",
+	        "The dead master is the one that the slaves follow; it must not answer. A failover "
+	        "that was killed is taken up by the same command." },
+	{ "plan failover", cmd_plan_failover, false, "[--json] CLUSTER",
+	        "what a failover would do now; nothing is changed",
+	        "Also while the master lives: as if it died now. Exit code 5: it would be "
+	        "refused." },
+	{ "report", cmd_report, false, "[--json] CLUSTER [RUN]",
+	        "the last failover: timeline, what was lost, what was fenced", NULL },
 };
 
 static const char examples[] =
@@ -239,6 +256,7 @@ int main(int argc, char **argv)
 	const struct cmd_verb *v;
 	int used;
 
+	json_set_alloc_funcs(malloc, mem_free_wiping); /* passwords travel in JSON to mha-node */
 	signal(SIGPIPE, SIG_IGN); /* a peer that goes away is an error of one call, not our end */
 	v = find_verb(1, &name, &used);
 	if (v && v->mha)

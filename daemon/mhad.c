@@ -323,6 +323,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int code;
 
+	json_set_alloc_funcs(malloc, mem_free_wiping); /* passwords travel in JSON to mha-node */
 	signal(SIGPIPE, SIG_IGN); /* a peer that goes away is an error of one call, not our end */
 	if (argc > 1 && str_is(argv[1], "hook"))
 		return serve_hook();

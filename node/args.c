@@ -248,10 +248,11 @@ bool args_parse(unsigned programs, int argc, char **argv, struct args *ret, stru
 void args_done(struct args *a)
 {
 	for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
-		char **secret = (char **)((char *)a + r->at);
+		char **secret;
 
 		if (r->opt.type != OPT_SECRET || r->at == UNUSED)
 			continue;
+		secret = (char **)((char *)a + r->at);
 		mem_free_secret(*secret);
 		*secret = NULL;
 	}

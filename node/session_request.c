@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <jansson.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,16 +14,9 @@
 
 #define STACK_SIZE (512 << 10) /* twice what verbs are told */
 
-static void wipe_free(void *p)
-{
-	if (p)
-		mem_wipe(p, malloc_usable_size(p));
-	free(p);
-}
-
 void session_begin(void)
 {
-	json_set_alloc_funcs(malloc, wipe_free);
+	json_set_alloc_funcs(malloc, mem_free_wiping);
 }
 
 static void json_drop(json_t *j)

@@ -15,8 +15,7 @@
 #	VIP_FORCE=no			yes: the new master takes the address though something answers for it that could not
 #					be made to give it up
 
-# `here` is the folder of the script that sources this.
-# shellcheck source=scripts/host_common.sh
+# shellcheck source=scripts/host_common.sh disable=SC2154 # `here`: the folder, set by who sources this
 . "$here/host_common.sh"
 
 check_addresses() {
