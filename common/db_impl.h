@@ -15,6 +15,8 @@ struct st_mysql_res;
 enum {
 	DB_RESULT_MAX = 64 << 20, /* bytes of rows; also of one packet */
 	DB_SHOWN_SQL = 300,       /* of a statement, in errors */
+	/* On which the library runs.  TLS and RSA need that much; so it ends with a page. */
+	DB_FIBER_STACK = (256 << 10) - 32,
 	DB_CODE_CONNECT = 2002,
 	DB_CODE_LOST = 2013,
 	DB_CODE_TLS = 2026,

@@ -24,8 +24,6 @@
 
 enum {
 	GREETING_MAX = 512,
-	/* TLS and RSA run on it during the login.  So it ends with a page. */
-	FIBER_STACK = (256 << 10) - 32,
 	CODE_UNKNOWN = 2000, /* an authentication plug-in gave up without a word */
 	CODE_PLUGIN_FORBIDDEN = 5010,
 	IS_34 = MARIADB_PACKAGE_VERSION_ID >= 30400,
@@ -149,7 +147,7 @@ static void set_options(MYSQL *m, const struct db_opts *o)
 	unsigned seconds = (unsigned)((o->connect_ms + 999) / 1000);
 	unsigned no_infile = 0;
 	unsigned long packet = DB_RESULT_MAX;
-	size_t stack = FIBER_STACK;
+	size_t stack = DB_FIBER_STACK;
 
 	mysql_options(m, MYSQL_OPT_NONBLOCK, &stack);
 	mysql_options(m, MYSQL_OPT_PROTOCOL, &protocol);

@@ -5,8 +5,8 @@
  * With TLS the library wants its socket blocking during the login and non-blocking afterwards, and does neither
  * by itself: the first is why logins with TLS end on a worker, the second is done here.
  *
- * Of the 48 KiB that the library keeps for an idle session, 16 are a read-ahead buffer that is empty then: it is lent
- * to the session while a statement is under way.
+ * For an idle session the library keeps a read-ahead buffer that is empty then, and a stack that nobody runs on:
+ * both are lent to the session while a statement is under way.
  */
 #include "db_steps.h"
 #include "db_impl.h"
@@ -24,6 +24,8 @@
 typedef unsigned char uchar;
 typedef struct st_ma_pvio_tls MARIADB_TLS;
 #include <ma_pvio.h>
+
+enum { NO_STACK = 16, PLAIN_STACK = 64 << 10 }; /* PLAIN_STACK: without TLS */
 
 enum stage { NEW, LOGGING_IN, WITH_WORKER, SETTLING, IDLE, SENDING, ROWS, OVER };
 
@@ -113,20 +115,28 @@ static void note_errno(struct db_steps *s, int seen)
 		s->sys = seen;
 }
 
-static void lend_cache(struct db_steps *s)
+/* The library keeps the stack of a statement for the next one: too much for thousands of idle sessions. */
+static void set_stack(struct db_steps *s, size_t size)
+{
+	mysql_options(s->db->m, MYSQL_OPT_NONBLOCK, &size);
+}
+
+static void lend_memory(struct db_steps *s)
 {
 	MARIADB_PVIO *io = s->db->m->net.pvio;
 
+	set_stack(s, s->db->cipher ? DB_FIBER_STACK : PLAIN_STACK);
 	if (!io || io->cache || !s->cache)
 		return;
 	io->cache = io->cache_pos = xmalloc(s->cache);
 	io->cache_size = 0;
 }
 
-static void take_cache(struct db_steps *s)
+static void take_memory(struct db_steps *s)
 {
 	MARIADB_PVIO *io = s->db->m->net.pvio;
 
+	set_stack(s, NO_STACK);
 	if (!io || !io->cache || io->cache_pos < io->cache + io->cache_size)
 		return;
 	if (!s->cache)
@@ -197,7 +207,7 @@ static enum db_steps_state failed(struct db_steps *s, enum stage was, struct err
 	if (!is_sql)
 		return give_up(s);
 	end_statement(s);
-	take_cache(s);
+	take_memory(s);
 	s->stage = IDLE;
 	return DB_STEPS_REFUSED;
 }
@@ -215,7 +225,7 @@ static enum db_steps_state answered(struct db_steps *s)
 
 	end_statement(s);
 	s->result = r;
-	take_cache(s);
+	take_memory(s);
 	s->heard = clock_ms();
 	s->stage = IDLE;
 	return DB_STEPS_READY;
@@ -250,7 +260,7 @@ static enum db_steps_state begin(
 	s->result = db_result_new();
 	s->sql = xstrdup(sql);
 	s->stage = stage;
-	lend_cache(s);
+	lend_memory(s);
 	errno = 0;
 	s->waits = mysql_real_query_start(&s->rc, s->db->m, s->sql, strlen(s->sql));
 	if (!s->waits && s->rc)
@@ -282,7 +292,7 @@ static enum db_steps_state logged_in(struct db_steps *s, struct err *e)
 
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	forget_opts(&s->o);
-	take_cache(s);
+	take_memory(s);
 	s->heard = clock_ms();
 	if (!db_is_settled(s->db))
 		return begin(s, db_settle_sql, SETTLING, e);

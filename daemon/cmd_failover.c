@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "aftermath.h"
+#include "clock.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"

@@ -172,16 +172,16 @@ static int watch(struct manager *m)
 		.arg = &s,
 		.dead = on_dead,
 		.failed = on_failed };
-	const struct watch_opts o = { .ignore_fail_on_start = m->ignore_fail_on_start,
+	struct watch_opts o = { .ignore_fail_on_start = m->ignore_fail_on_start,
 		.ignore_last_failover = m->ignore_last_failover,
 		.failover_interval =
 		        m->last_failover_minute >= 0 ? m->last_failover_minute * 60000 : -1,
 		.master = m->repl.topology->master->snap->conf,
-		.status_pid = getpid(),
-		.status = TAKE(m->status) };
+		.status_pid = getpid() };
 
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		loop_signal_new(s.loop, signals[i], on_signal, &s);
+	o.status = TAKE(m->status);
 	s.watch = watch_new(&env, m->conf, &o);
 	loop_run(s.loop);
 	watch_free(s.watch); /* the status file goes; the process ends without more */

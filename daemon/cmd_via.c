@@ -56,7 +56,7 @@ static int show(const json_t *value)
 
 	if (out)
 		fputs(out, stdout);
-	if (text && (!out || !*out))
+	if (text && (!out || !*out) && (!error || !*error))
 		puts(text);
 	if (error && *error)
 		fprintf(stderr, "%s\n", error);

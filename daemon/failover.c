@@ -26,13 +26,13 @@ static const struct run_step steps[] = {
 	{ "read", "Phase 1: Configuration Check Phase", "read all servers but the dead master",
 	        .act = fo_read, .budget_ms = 20 * SECOND, .reads = true },
 	{ "confirm", .title = "see that the dead master does not answer", .act = fo_confirm,
-	        .budget_ms = 10 * SECOND, .reads = true },
+	        .budget_ms = 10 * SECOND, .reads = true, .beside = fo_any_time },
 	{ "check", .title = "look for reasons not to fail over", .act = fo_check,
 	        .budget_ms = 10 * SECOND, .reads = true },
 	{ "lock", .title = "take the failover lock on every slave", .act = fo_lock,
 	        .verify = fo_locked, .undo = fo_unlock, .budget_ms = 10 * SECOND },
 	{ "count", .title = "count what only the dead master has", .act = fo_count,
-	        .budget_ms = 600 * SECOND, .reads = true },
+	        .budget_ms = 600 * SECOND, .reads = true, .beside = fo_any_time },
 	{ "elect", .title = "choose the new master", .act = fo_elect, .budget_ms = 5 * SECOND,
 	        .reads = true },
 
@@ -40,12 +40,14 @@ static const struct run_step steps[] = {
 	        "take the service address from the dead master", .act = fo_vip_off,
 	        .verify = fo_vip_is_off, .budget_ms = 3600 * SECOND, .changes = true },
 	{ "close", .title = "if it still answers: refuse writes, end its clients", .act = fo_close,
-	        .verify = fo_closed, .budget_ms = 10 * SECOND, .on_fail = RUN_WARN },
+	        .verify = fo_closed, .undo = fo_unclose, .budget_ms = 10 * SECOND,
+	        .on_fail = RUN_WARN, .beside = fo_is_down },
 	{ "fence", .title = "stop its server and hold it down", .when = fo_has_disk,
-	        .act = fo_fence, .verify = fo_fenced, .undo = fo_unfence,
-	        .budget_ms = 60 * SECOND },
+	        .act = fo_fence, .verify = fo_fenced, .undo = fo_unfence, .budget_ms = 60 * SECOND,
+	        .beside = fo_is_down },
 	{ "freeze", .title = "stop the slaves' receivers, keep their relay logs", .act = fo_freeze,
-	        .verify = fo_frozen, .undo = fo_thaw, .budget_ms = 60 * SECOND },
+	        .verify = fo_frozen, .undo = fo_thaw, .budget_ms = 60 * SECOND,
+	        .beside = fo_is_down },
 
 	{ "latest", "Phase 3: Master Recovery Phase\nPhase 3.1: Getting Latest Slaves Phase",
 	        "see who has received most", .act = fo_latest, .budget_ms = 30 * SECOND,
@@ -71,11 +73,14 @@ static const struct run_step steps[] = {
 	{ "open", .title = "the new master takes writes", .act = fo_open, .verify = fo_is_open,
 	        .budget_ms = 60 * SECOND },
 	{ "vip_on", .title = "give the service address to the new master", .act = fo_vip_on,
-	        .verify = fo_vip_is_on, .budget_ms = 3600 * SECOND, .on_fail = RUN_GO_ON },
-
+	        .verify = fo_vip_is_on, .budget_ms = 3600 * SECOND, .on_fail = RUN_GO_ON,
+	        .beside = fo_any_time },
 	{ "slaves", "Phase 4: Slaves Recovery Phase", "the other slaves follow the new master",
 	        .when = fo_has_slaves, .act = fo_slaves, .verify = fo_all_follow,
-	        .budget_ms = 7 * 24 * 3600 * SECOND, .on_fail = RUN_GO_ON },
+	        .budget_ms = 7 * 24 * 3600 * SECOND, .on_fail = RUN_GO_ON, .beside = fo_any_time },
+	{ "stays", .title = "see that the dead master stays down", .when = fo_is_fenced,
+	        .act = fo_stays_down, .budget_ms = 60 * SECOND, .on_fail = RUN_WARN,
+	        .beside = fo_any_time },
 
 	{ "cleanup", "Phase 5: New master cleanup phase", "put settings back, leave marks",
 	        .act = fo_cleanup, .verify = fo_is_clean, .budget_ms = 60 * SECOND,
@@ -83,10 +88,13 @@ static const struct run_step steps[] = {
 };
 
 static const struct run_plan plan = { "failover", steps, ARRAY_LEN(steps) };
+
 /* A dry run is what comes before the first change, without the locks. */
 static const struct run_step dry_steps[] = {
 	{ "read", .title = "read all servers but the dead master", .act = fo_read,
 	        .budget_ms = 20 * SECOND, .reads = true },
+	{ "confirm", .title = "see that the dead master does not answer", .act = fo_confirm,
+	        .budget_ms = 10 * SECOND, .reads = true, .beside = fo_any_time },
 	{ "check", .title = "look for reasons not to fail over", .act = fo_check,
 	        .budget_ms = 10 * SECOND, .reads = true },
 	{ "count", .title = "count what only the dead master has", .act = fo_count,
@@ -181,6 +189,7 @@ void failover_free(struct failover *f)
 	free(f->saved_path);
 	free(f->diff_path);
 	free(f->run_name);
+	pthread_mutex_destroy(&f->telling);
 	free(f);
 }
 
@@ -199,11 +208,33 @@ static json_t *facts_of(const struct failover *f)
 	        "diff", f->diff_path, "why", f->o.why);
 }
 
+/* What is unfinished must be about the same dead master. */
+static bool is_same_dead(const struct journal *j, const struct conf_server *dead, struct err *e)
+{
+	const json_t *facts = json_object_get(json_array_get(journal_unfinished(j), 0), "facts");
+	const char *id = json_string_value(json_object_get(facts, "dead"));
+
+	if (!id || str_is(id, dead->id))
+		return true;
+	err_set(e, ERR_PRECOND, 0, "a failover of [%s] was begun and not finished", id);
+	return err_hint(e, "take that one up first: name it with --dead_master_host");
+}
+
+bool failover_is_unfinished(const char *state_dir, const char *cluster)
+{
+	struct journal *j = state_dir ? journal_open(state_dir, cluster, NULL) : NULL;
+	bool is = j && journal_unfinished(j);
+
+	journal_close(j);
+	return is;
+}
+
 struct failover *failover_start(const struct failover_env *env, const struct conf *c,
         const struct failover_opts *o, failover_done_fn done, void *arg, struct err *e)
 {
 	struct failover *f = xzalloc(sizeof(*f));
 
+	pthread_mutex_init(&f->telling, NULL);
 	f->env = *env;
 	f->o = *o;
 	f->conf = c;
@@ -215,6 +246,10 @@ struct failover *failover_start(const struct failover_env *env, const struct con
 			failover_free(f);
 			return NULL;
 		}
+	}
+	if (f->journal && !is_same_dead(f->journal, o->dead, e)) {
+		failover_free(f);
+		return NULL;
 	}
 	f->run_name = journal_run_name();
 	set_up_servers(f);
@@ -240,6 +275,21 @@ void failover_cancel(struct failover *f, const char *why)
 const struct run *failover_run(const struct failover *f)
 {
 	return f->run;
+}
+
+const struct conf_server *failover_elected(const struct failover *f)
+{
+	return f->fresh ? f->fresh->conf : NULL;
+}
+
+char *failover_slave_hosts(const struct failover *f)
+{
+	AUTO_STR struct str s = STR_INIT;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (f->servers[i].follows)
+			str_addf(&s, "%s%s", s.len ? "," : "", f->servers[i].conf->hostname);
+	return str_take(&s);
 }
 
 /* ---- what the steps share ---- */
@@ -283,9 +333,11 @@ void fo_report(struct failover *f, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
+	pthread_mutex_lock(&f->telling);
 	str_vaddf(&f->body, fmt, ap);
-	va_end(ap);
 	str_addc(&f->body, '\n');
+	pthread_mutex_unlock(&f->telling);
+	va_end(ap);
 }
 
 int64_t fo_until(const struct run_io *io, int64_t ms)

@@ -21,6 +21,7 @@
 struct failover;
 struct link;
 struct link_room;
+struct repl_events;
 
 struct failover_env { /* all of it outlives the failover */
 	struct loop *loop;
@@ -54,6 +55,8 @@ struct failover_opts {                        /* all borrowed until failover_fre
 	bool ignore_binlog_server_error;
 	bool remove_dead_conf;
 	const char *global_path; /* to say in hints which files were used; may be NULL */
+	/* Of the scheduler, that ran on the old master when it lived; NULL: not known. */
+	const struct repl_events *events;
 };
 
 enum fence_result { FENCE_NOT_YET, FENCE_DONE, FENCE_UNPROVEN, FENCE_FAILED };

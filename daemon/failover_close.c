@@ -42,6 +42,24 @@ bool fo_call_hook(
 	return fine;
 }
 
+FO_WHEN(fo_any_time)
+{
+	(void)ctx;
+	return true;
+}
+
+/*
+ * Nothing is there that could take a write: then the slaves may be frozen while it is seen to that it
+ * stays so.  A server that lives is closed first, step by step.
+ */
+FO_WHEN(fo_is_down)
+{
+	const struct failover *f = ctx;
+
+	return f->refused || f->o.verdict == VERDICT_PROCESS_DEAD ||
+	       f->o.verdict == VERDICT_HOST_DEAD;
+}
+
 /* MHA's reading of exit codes: 10 is a failure that does not stop anything. */
 FO_STEP(fo_vip_off)
 {
@@ -52,7 +70,8 @@ FO_STEP(fo_vip_off)
 	if (!h) {
 		log_warning("master_ip_failover_script is not set. Skipping invalidating dead "
 		            "master IP address.");
-		return true;
+		run_untouched(io);
+		return f->vip_off = true;
 	}
 	if (fo_call_hook(f, h, io, f->dead->conf->hook_timeout, &why)) {
 		f->vip_off = true;
@@ -62,7 +81,7 @@ FO_STEP(fo_vip_off)
 	fo_report(f, "Failed to deactivate master IP with return code %d:0", why.code);
 	if (why.kind == ERR_REMOTE && why.code == HOOK_PROCEED) {
 		run_warn(io, "Failed to deactivate master IP with return code 10:0. Proceeding.");
-		return true;
+		return f->vip_off = true;
 	}
 	if (e)
 		*e = why;
@@ -72,30 +91,35 @@ FO_STEP(fo_vip_off)
 /* Where it is now, nobody can say but the script, which has said it by its exit code. */
 FO_STEP(fo_vip_is_off)
 {
-	(void)ctx;
+	struct failover *f = ctx;
+
 	(void)io;
-	(void)e;
-	return true;
+	return f->vip_off || err_set(e, ERR_PRECOND, 0, "the script has not said so");
 }
 
 /* ---- a server that still answers ---- */
 
 static bool answers(struct failover *f, struct run_io *io)
 {
-	if (f->o.verdict == VERDICT_PROCESS_DEAD || f->o.verdict == VERDICT_HOST_DEAD)
-		return false;
-	return fo_repl(f->dead, fo_until(io, CLOSE_MS), NULL) != NULL;
+	return !fo_is_down(f) && fo_repl(f->dead, fo_until(io, CLOSE_MS), NULL) != NULL;
 }
 
 FO_STEP(fo_close)
 {
 	struct failover *f = ctx;
 	int killed = 0, left = 0;
+	bool on = false, super = false;
 
+	f->close_done = true;
 	f->closed = false;
-	if (!answers(f, io))
+	if (!answers(f, io)) {
+		run_untouched(io);
 		return true;
+	}
 	log_info("%s answers: refusing its writes", f->dead->conf->hostinfo);
+	if (repl_read_only(f->dead->repl, fo_until(io, CLOSE_MS), &on, &super, NULL) && !on)
+		f->was_writable = true;
+	run_note(io, "was_writable", json_boolean(f->was_writable));
 	if (!repl_set_read_only(f->dead->repl, true, fo_until(io, CLOSE_MS), e))
 		return err_ctx(e, "%s could not be made read-only", f->dead->conf->hostinfo);
 	f->closed = true;
@@ -111,9 +135,19 @@ FO_STEP(fo_closed)
 	bool on = false, super = false;
 
 	if (!f->closed)
-		return true;
+		return f->close_done || err_set(e, ERR_PRECOND, 0, "not tried");
 	return repl_read_only(f->dead->repl, fo_until(io, CLOSE_MS), &on, &super, e) &&
 	       (on || err_set(e, ERR_PRECOND, 0, "%s is not read-only", f->dead->conf->hostinfo));
+}
+
+FO_STEP(fo_unclose)
+{
+	struct failover *f = ctx;
+
+	if (!f->was_writable)
+		return true;
+	return fo_repl(f->dead, fo_until(io, CLOSE_MS), e) &&
+	       repl_set_read_only(f->dead->repl, false, fo_until(io, CLOSE_MS), e);
 }
 
 /* ---- fence ---- */
@@ -145,6 +179,17 @@ static void take_fence(struct failover *f, const struct link_result *r, const st
 		                              : "mha-node could not show it");
 }
 
+static bool ask_fence(struct failover *f, bool settle, struct run_io *io, struct link_result *ret,
+        struct err *e)
+{
+	json_t *args = json_pack("{s:i, s:b, s:s, s:i}", "port", f->dead->conf->port, "hold", 1,
+	        "token", f->run_name, "timeout", FENCE_MS - 2000);
+
+	if (!settle)
+		json_object_set_new(args, "no-settle", json_true());
+	return link_run(f->dead->door, "fence", args, fo_until(io, FENCE_MS), ret, e);
+}
+
 /*
  * Nobody but a power switch can close a host that is silent: whether it may be done without is the
  * setting's word, once the switch has had its turn (fo_power_off).
@@ -156,17 +201,46 @@ FO_STEP(fo_fence)
 	struct err why = { 0 };
 
 	(void)e;
-	if (link_run(f->dead->door, "fence",
-	            json_pack("{s:i, s:b, s:s, s:i}", "port", f->dead->conf->port, "hold", 1,
-	                    "token", f->run_name, "timeout", FENCE_MS - 2000),
-	            fo_until(io, FENCE_MS), &r, &why))
+	if (ask_fence(f, false, io, &r, &why))
 		why.kind = ERR_NONE;
 	take_fence(f, &r, &why);
 	link_result_done(&r);
+	if (f->fenced == FENCE_UNPROVEN)
+		run_untouched(io);
 	run_note(io, "fenced", json_integer(f->fenced));
+	run_note(io, "fenced_why", json_string(f->fenced_why));
 	log_info("Fencing %s: %s (%s)", f->dead->conf->hostinfo, fence_result_name(f->fenced),
 	        f->fenced_why);
 	return true;
+}
+
+FO_WHEN(fo_is_fenced)
+{
+	const struct failover *f = ctx;
+
+	return f->fenced == FENCE_DONE && !f->powered_off;
+}
+
+/* A supervisor that nobody knows of takes a moment to bring a server back. */
+FO_STEP(fo_stays_down)
+{
+	struct failover *f = ctx;
+	struct link_result r = { .status = -1 };
+	struct err why = { 0 };
+	long long back;
+
+	if (ask_fence(f, true, io, &r, &why))
+		why.kind = ERR_NONE;
+	back = (long long)json_integer_value(json_object_get(r.value, "came_back"));
+	if (r.value)
+		take_fence(f, &r, &why);
+	link_result_done(&r);
+	if (back)
+		run_warn(io, "%s was started again %lld times by something on its host, and ended",
+		        f->dead->conf->hostinfo, back);
+	if (why.kind != ERR_NONE && e)
+		*e = why;
+	return why.kind == ERR_NONE;
 }
 
 FO_STEP(fo_fenced)
@@ -174,6 +248,8 @@ FO_STEP(fo_fenced)
 	struct failover *f = ctx;
 
 	(void)io;
+	if (f->fenced == FENCE_NOT_YET)
+		return err_set(e, ERR_PRECOND, 0, "not tried");
 	if (f->fenced == FENCE_FAILED && !f->o.force) {
 		err_set(e, ERR_PRECOND, 0, "%s goes on running: %s", f->dead->conf->hostinfo,
 		        f->fenced_why);
@@ -279,7 +355,9 @@ static bool thaw_one(struct failover *f, struct fo_server *s, struct run_io *io,
 		fine = repl_set_relay_purge(r, true, deadline, e);
 	if (s->semisync_source_was == TRI_YES)
 		fine = repl_set_semisync(r, TRI_YES, TRI_UNKNOWN, deadline, e) && fine;
-	return repl_start_io(r, deadline, e) && fine;
+	if (s->received)
+		fine = repl_start_io(r, deadline, e) && fine;
+	return fine;
 }
 
 FO_STEP(fo_thaw)

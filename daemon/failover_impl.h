@@ -13,6 +13,7 @@
 #include "repl.h"
 #include "snapshot.h"
 #include "topology.h"
+#include <pthread.h>
 
 struct fo_server {
 	const struct conf_server *conf;
@@ -25,6 +26,8 @@ struct fo_server {
 	bool aside;                            /* broken in this run: left to a person */
 	char why[240];                         /* why it is */
 	bool frozen;                           /* its receiver was stopped by us */
+	bool received;                         /* its receiver ran before */
+	bool by_current_pos;                   /* MariaDB: it used that */
 	bool purge_was_on;                     /* relay_log_purge before we touched it */
 	enum snapshot_tri semisync_source_was; /* before we switched it off */
 
@@ -46,6 +49,7 @@ struct failover {
 	char *run_name;
 	struct loop_timer *guard; /* looks whether the old master is back */
 	struct failover_report report;
+	pthread_mutex_t telling; /* of the body: steps may run beside each other */
 	struct str subject, body;
 
 	struct fo_server *servers; /* as in conf->servers */
@@ -59,18 +63,22 @@ struct failover {
 	struct election *election;
 	/* From the journal: who was elected, and, once he was touched, who it stays. */
 	char elected[128], pinned[128];
+	bool past;         /* ... and he may be nobody's slave any more */
+	bool has_settings; /* how the slaves were set is known, perhaps from the journal */
+	bool has_mode;
+	enum topology_mode mode; /* as it was when all began: mending changes it */
 
-	bool has_settings; /* how the slaves were set is known from the journal */
-	bool ssh; /* mha-node on the dead master's host answers */
+	bool refused; /* nobody listens at the dead master's port: nothing is there to be closed */
+	bool ssh;     /* mha-node on the dead master's host answers */
 	char ssh_why[240];
 	bool rewound;               /* the dead master's log ends before what a slave received */
 	bool tail_known;            /* its end could be looked at */
 	struct catchup_found tail;  /* what no slave has received */
 	struct catchup_found saved; /* what lies in `saved_path` */
 	char *saved_path, *diff_path;
-	bool has_saved, has_diff;
+	bool save_done, has_saved, diff_done, has_diff;
 	char loss[400]; /* what cannot be had, in words; "" nothing */
-	bool vip_off, vip_on, powered_off, closed;
+	bool vip_off, vip_on, power_done, powered_off, close_done, closed, was_writable, cleaned;
 	enum fence_result fenced;
 	char fenced_why[300];
 	struct repl_position position; /* of the new master: where the others begin */
@@ -123,9 +131,11 @@ FO_STEP(fo_vip_off);
 FO_STEP(fo_vip_is_off);
 FO_STEP(fo_close);
 FO_STEP(fo_closed);
+FO_STEP(fo_unclose);
 FO_STEP(fo_fence);
 FO_STEP(fo_fenced);
 FO_STEP(fo_unfence);
+FO_STEP(fo_stays_down);
 FO_STEP(fo_freeze);
 FO_STEP(fo_frozen);
 FO_STEP(fo_thaw);
@@ -153,6 +163,9 @@ FO_STEP(fo_all_follow);
 FO_STEP(fo_cleanup);
 FO_STEP(fo_is_clean);
 
+FO_WHEN(fo_any_time);
+FO_WHEN(fo_is_down);
+FO_WHEN(fo_is_fenced);
 FO_WHEN(fo_has_disk);
 FO_WHEN(fo_may_save);
 FO_WHEN(fo_has_shutdown);
@@ -165,8 +178,9 @@ bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct
 const struct topology_server *fo_latest_slave(const struct failover *f);
 struct catchup_place fo_disk(const struct failover *f);
 
-/* Facts that a killed run had noted. */
-void fo_restore(void *ctx, const char *step, const json_t *facts);
+/* failover_resume.c: what the journal of a killed run knows. */
+void fo_restore(void *ctx, const char *step, enum run_line line, const json_t *facts);
+void fo_note_settings(struct failover *f, struct run_io *io);
 
 /* failover_tell.c: subject and body as MHA words them, when all is over. */
 void fo_finish_report(struct failover *f, enum run_result result);

@@ -126,7 +126,8 @@ FO_STEP(fo_save)
 	AUTO(free) char *text = NULL;
 	struct err why = { 0 };
 
-	f->has_saved = false;
+	f->has_saved = f->save_done = false;
+	run_untouched(io);
 	if (!save_from(f, &disk, io, &why)) {
 		run_warn(io, "the dead master's binlog could not be saved: %s", why.text);
 		if (!save_from_binlog_servers(f, io, e))
@@ -138,6 +139,7 @@ FO_STEP(fo_save)
 			return err_hint(e, "mhactl failover --allow-loss goes on without it");
 		}
 	}
+	f->save_done = true;
 	f->has_saved = f->saved.transactions > 0;
 	text = catchup_text(&f->saved);
 	log_info("Saved from the dead master: %s%s%s", text, f->has_saved ? ", in " : "",
@@ -153,7 +155,7 @@ FO_STEP(fo_is_saved)
 
 	(void)io;
 	if (!f->has_saved)
-		return true;
+		return f->save_done || err_set(e, ERR_PRECOND, 0, "not tried");
 	if (stat(f->saved_path, &st) != 0)
 		return err_sys(e, "%s", f->saved_path);
 	return (uint64_t)st.st_size == f->saved.bytes ||
@@ -176,6 +178,7 @@ FO_STEP(fo_power_off)
 	AUTO(hook) struct hook *h = hook_shutdown(f->dead->conf, f->ssh);
 	struct err why = { 0 };
 
+	f->power_done = false;
 	if (fo_call_hook(f, h, io, f->dead->conf->hook_timeout, &why)) {
 		fo_report(f, "Power off %s.", f->dead->conf->hostname);
 		f->powered_off = true;
@@ -197,7 +200,10 @@ FO_STEP(fo_power_off)
 			*e = why;
 		return err_ctx(e, "shutdown_script");
 	}
+	f->power_done = true;
+	run_note(io, "off", json_boolean(f->powered_off));
 	run_note(io, "fenced", json_integer(f->fenced));
+	run_note(io, "fenced_why", json_string(f->fenced_why));
 	return true;
 }
 
@@ -207,6 +213,8 @@ FO_STEP(fo_is_powered_off)
 	struct failover *f = ctx;
 
 	(void)io;
+	if (!f->power_done)
+		return err_set(e, ERR_PRECOND, 0, "the script has not said so");
 	if (f->fenced == FENCE_DONE || f->o.force || f->dead->conf->fence == CONF_FENCE_BEST_EFFORT)
 		return true;
 	err_set(e, ERR_PRECOND, 0, "it is not proven that %s is closed (%s), and fence=required",
@@ -245,8 +253,12 @@ FO_STEP(fo_diff)
 	struct catchup_found found;
 	struct catchup_place p;
 
+	run_untouched(io);
+	f->has_diff = false;
+	f->diff_done = true;
 	if (!s)
 		return true;
+	f->diff_done = false;
 	p = (struct catchup_place){ .kind = CATCHUP_RELAY,
 		.server = s->conf,
 		.door = s->door,
@@ -264,7 +276,9 @@ FO_STEP(fo_diff)
 		return err_hint(e, "--new_master_host=%s makes that slave the master, if it may be",
 		        donor->snap->conf->hostname);
 	}
+	f->diff_done = true;
 	f->has_diff = found.transactions > 0;
+	run_note(io, "has", json_boolean(f->has_diff));
 	text = catchup_text(&found);
 	log_info("%s lacks of what %s received: %s", f->fresh->conf->hostinfo, s->conf->hostinfo,
 	        text);
@@ -278,7 +292,9 @@ FO_STEP(fo_has_diff)
 	struct stat st;
 
 	(void)io;
-	return !f->has_diff || stat(f->diff_path, &st) == 0 || err_sys(e, "%s", f->diff_path);
+	if (!f->has_diff)
+		return f->diff_done || err_set(e, ERR_PRECOND, 0, "not tried");
+	return stat(f->diff_path, &st) == 0 || err_sys(e, "%s", f->diff_path);
 }
 
 /* ---- level ---- */
@@ -291,7 +307,6 @@ bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct
 {
 	int64_t deadline = fo_until(io, s->conf->catchup_timeout);
 	struct repl *r = fo_repl(s, deadline, e);
-	struct repl_applied own = { .half = false };
 	const char *paths[2];
 	struct catchup_target t = { .server = s->conf,
 		.door = s->door,
@@ -301,7 +316,7 @@ bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct
 
 	if (!r)
 		return false;
-	if (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, &own, e))
+	if (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, e))
 		return err_ctx(e, "apply the relay logs it has");
 	if (f->has_diff)
 		paths[n++] = f->diff_path;
@@ -343,6 +358,8 @@ FO_STEP(fo_is_level)
 	struct repl *r = fo_repl(f->fresh, run_deadline(io), e);
 	struct repl_now now;
 
+	if (!f->fresh->leveled)
+		return err_set(e, ERR_PRECOND, 0, "not tried");
 	if (!r || !repl_look(r, fo_until(io, 10000), &now, e))
 		return false;
 	if (!f->has_saved || !f->saved.end_file[0] || fo_by_gtid(f) || !now.is_replica)
@@ -377,6 +394,25 @@ FO_STEP(fo_seen)
 	return fo_save(ctx, io, e) && fo_apply(ctx, io, e) && fo_is_level(ctx, io, e);
 }
 
+/* People copy this line to attach the old master again. */
+static void say_change(struct failover *f)
+{
+	const struct conf_server *m = f->fresh->conf;
+	struct repl_source to = { .host = m->hostname,
+		.port = (unsigned)m->port,
+		.user = m->repl_user ? m->repl_user : "repl",
+		.password = "xxx",
+		.by = f->topology->mode == TOPOLOGY_GTID_MYSQL     ? REPL_BY_AUTO
+		      : f->topology->mode == TOPOLOGY_GTID_MARIADB ? REPL_BY_SLAVE_POS
+		                                                   : REPL_BY_POSITION,
+		.file = f->position.file,
+		.pos = f->position.pos };
+	AUTO(free) char *text = repl_change_text(repl_dialect(f->fresh->repl), NULL, &to);
+
+	log_info(" All other slaves should start replication from here. Statement should be: %s",
+	        text);
+}
+
 FO_STEP(fo_record)
 {
 	struct failover *f = ctx;
@@ -397,6 +433,8 @@ FO_STEP(fo_record)
 	run_note(io, "new_master", json_string(f->fresh->conf->id));
 	run_note(io, "file", json_string(f->position.file));
 	run_note(io, "pos", json_integer((json_int_t)f->position.pos));
-	return f->position.file[0] ||
-	       err_set(e, ERR_PRECOND, 0, "%s writes no binlog", f->fresh->conf->hostinfo);
+	if (!f->position.file[0])
+		return err_set(e, ERR_PRECOND, 0, "%s writes no binlog", f->fresh->conf->hostinfo);
+	say_change(f);
+	return true;
 }

@@ -3,9 +3,13 @@
  * failover_look - phase 1: look at everything, refuse in time.  Runs on: worker.
  */
 #include "failover_impl.h"
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "clock.h"
 #include "db.h"
 #include "flap.h"
@@ -20,6 +24,8 @@ static void take_topology(struct failover *f, struct snapshot *s)
 {
 	struct topology *t = topology_classify(s, NULL);
 
+	if (f->has_mode)
+		t->mode = f->mode;
 	election_free(f->election);
 	f->election = NULL;
 	topology_free(f->topology);
@@ -45,7 +51,7 @@ static bool check_master(struct failover *f, struct err *e)
 {
 	const struct topology *t = f->topology;
 
-	if (f->pinned[0])
+	if (f->past)
 		return true;
 	if (t->master && t->master->snap->conf == f->dead->conf)
 		return true;
@@ -63,7 +69,12 @@ FO_STEP(fo_read)
 	struct failover *f = ctx;
 
 	read_again(f, io);
-	return check_master(f, e);
+	if (!check_master(f, e))
+		return false;
+	f->has_mode = true;
+	f->mode = f->topology->mode;
+	run_note(io, "mode", json_integer(f->mode));
+	return true;
 }
 
 /* ---- is it dead? ---- */
@@ -72,6 +83,32 @@ FO_STEP(fo_read)
 static bool is_about_a_living_one(const struct failover *f)
 {
 	return verdict_kind_of(f->o.verdict) == VERDICT_CHOICE || f->o.verdict == VERDICT_HUNG;
+}
+
+/* Its host says that nobody listens there: no server to log in to, nor one to be closed. */
+static bool is_refused(const struct conf_server *d, int64_t deadline)
+{
+	const struct addrinfo want = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM };
+	struct addrinfo *to = NULL;
+	struct pollfd p = { .events = POLLOUT };
+	AUTO_FD int fd = -1;
+	char port[16];
+	int why = 0;
+	socklen_t n = sizeof(why);
+
+	snprintf(port, sizeof(port), "%d", d->port);
+	if (getaddrinfo(d->ip, port, &want, &to) != 0)
+		return false;
+	fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) != 0)
+		why = errno;
+	freeaddrinfo(to);
+	p.fd = fd;
+	if (why == EINPROGRESS && poll(&p, 1, clock_left_poll(deadline)) == 1 &&
+	        getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n) != 0)
+		return false;
+	return why == ECONNREFUSED;
 }
 
 FO_STEP(fo_confirm)
@@ -94,7 +131,10 @@ FO_STEP(fo_confirm)
 		.query_ms = CONFIRM_MS };
 	AUTO(db) struct db *db = NULL;
 
-	if (f->pinned[0] || is_about_a_living_one(f) || d->ping_type == CONF_PING_INSERT)
+	if (f->past || f->o.what_if || is_about_a_living_one(f) || d->ping_type == CONF_PING_INSERT)
+		return true;
+	f->refused = is_refused(d, fo_until(io, CONFIRM_MS));
+	if (f->refused)
 		return true;
 	db = db_open(&o, &why);
 	if (!db && why.kind != ERR_REFUSED)
@@ -218,7 +258,7 @@ FO_STEP(fo_check)
 	struct failover *f = ctx;
 	size_t alive = 0;
 
-	if (f->pinned[0])
+	if (f->past)
 		return true;
 	if (!check_flap(f, e) || !check_others(f, io, e) || !check_findings(f, io, e) ||
 	        !check_acker(f, e))
@@ -434,7 +474,7 @@ FO_STEP(fo_count)
 	struct failover *f = ctx;
 	AUTO(free) char *text = NULL;
 
-	if (f->pinned[0]) /* what was to be seen then is not to be seen any more */
+	if (f->past)
 		return true;
 	if (f->o.ssh_reachable == 0)
 		snprintf(f->ssh_why, sizeof(f->ssh_why), "SSH is said not to work");
@@ -454,66 +494,11 @@ FO_STEP(fo_count)
 	if (f->loss[0])
 		run_warn(io, "%s", f->loss);
 	run_note(io, "ssh", json_boolean(f->ssh));
+	run_note(io, "lost", json_string(f->loss));
 	return check_loss(f, e);
 }
 
 /* ---- who ---- */
-
-/*
- * How the slaves are set before anything is changed, to be put back at the end.  What the journal knows of
- * it is older than what they say now, and counts.
- */
-static void note_settings(struct failover *f, struct run_io *io)
-{
-	json_t *purge = json_array(), *source = json_array();
-
-	for (size_t i = 0; i < f->n && !f->has_settings; i++) {
-		struct fo_server *s = &f->servers[i];
-
-		if (!fo_is_slave(s))
-			continue;
-		s->purge_was_on = s->topo->snap->relay_log_purge == TRI_YES;
-		s->semisync_source_was = s->topo->snap->semisync_source_enabled;
-	}
-	for (size_t i = 0; i < f->n; i++) {
-		const struct fo_server *s = &f->servers[i];
-
-		if (s->purge_was_on)
-			json_array_append_new(purge, json_string(s->conf->id));
-		if (s->semisync_source_was == TRI_YES)
-			json_array_append_new(source, json_string(s->conf->id));
-	}
-	run_note(io, "relay_log_purge", purge);
-	run_note(io, "semisync_source", source);
-}
-
-static bool is_in(const json_t *list, const char *id)
-{
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach (list, i, item)
-		if (str_is(json_string_value(item), id))
-			return true;
-	return false;
-}
-
-static void restore_settings(struct failover *f, const json_t *facts)
-{
-	const json_t *purge = json_object_get(facts, "relay_log_purge");
-
-	if (!purge)
-		return;
-	for (size_t i = 0; i < f->n; i++) {
-		struct fo_server *s = &f->servers[i];
-
-		s->purge_was_on = is_in(purge, s->conf->id);
-		s->semisync_source_was =
-		        is_in(json_object_get(facts, "semisync_source"), s->conf->id) ? TRI_YES
-		                                                                      : TRI_UNKNOWN;
-	}
-	f->has_settings = true;
-}
 
 static void log_election(const struct failover *f)
 {
@@ -561,7 +546,7 @@ FO_STEP(fo_elect)
 {
 	struct failover *f = ctx;
 
-	note_settings(f, io);
+	fo_note_settings(f, io);
 	if (f->pinned[0]) {
 		f->fresh = fo_of(f, forced(f));
 		return f->fresh || err_set(e, ERR_PRECOND, 0,
@@ -623,48 +608,4 @@ const struct topology_server *fo_latest_slave(const struct failover *f)
 struct catchup_place fo_disk(const struct failover *f)
 {
 	return disk_of(f);
-}
-
-/* ---- taking up what was killed ---- */
-
-static void restore_text(const json_t *facts, const char *name, char **to)
-{
-	const char *s = json_string_value(json_object_get(facts, name));
-
-	if (s) {
-		free(*to);
-		*to = xstrdup(s);
-	}
-}
-
-static void restore_position(struct failover *f, const json_t *facts)
-{
-	const char *file = json_string_value(json_object_get(facts, "file"));
-
-	f->token = (uint64_t)json_integer_value(json_object_get(facts, "token"));
-	snprintf(f->position.file, sizeof(f->position.file), "%s", file ? file : "");
-	f->position.pos = (uint64_t)json_integer_value(json_object_get(facts, "pos"));
-	f->has_position = file && *file;
-}
-
-/* Of which server it was killed: "" before anything was changed. */
-void fo_restore(void *ctx, const char *step, const json_t *facts)
-{
-	struct failover *f = ctx;
-	const char *id = json_string_value(json_object_get(facts, "new_master"));
-
-	if (!*step) {
-		restore_text(facts, "saved", &f->saved_path);
-		restore_text(facts, "diff", &f->diff_path);
-	}
-	if (str_is(step, "elect"))
-		restore_settings(f, facts);
-	if (str_is(step, "elect") || str_is(step, "latest"))
-		snprintf(f->elected, sizeof(f->elected), "%s", id ? id : "");
-	if (str_is(step, "apply") || str_is(step, "record"))
-		snprintf(f->pinned, sizeof(f->pinned), "%s", f->elected);
-	if (str_is(step, "fence"))
-		f->fenced = (enum fence_result)json_integer_value(json_object_get(facts, "fenced"));
-	if (str_is(step, "record"))
-		restore_position(f, facts);
 }

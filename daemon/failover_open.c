@@ -109,7 +109,7 @@ FO_STEP(fo_vip_on)
 		log_warning(
 		        "master_ip_failover_script is not set. Skipping enabling the new master "
 		        "IP address.");
-		return true;
+		return f->vip_on = true;
 	}
 	if (fo_call_hook(f, h, io, f->fresh->conf->hook_timeout, &why)) {
 		f->vip_on = true;
@@ -123,7 +123,7 @@ FO_STEP(fo_vip_on)
 		        "Failed to activate master IP address for %s with return code 10:0. "
 		        "Proceeding.",
 		        f->fresh->conf->hostinfo);
-		return true;
+		return f->vip_on = true;
 	}
 	if (e)
 		*e = why;
@@ -133,10 +133,10 @@ FO_STEP(fo_vip_on)
 
 FO_STEP(fo_vip_is_on)
 {
-	(void)ctx;
+	struct failover *f = ctx;
+
 	(void)io;
-	(void)e;
-	return true;
+	return f->vip_on || err_set(e, ERR_PRECOND, 0, "the script has not said so");
 }
 
 /* ---- the others ---- */
@@ -166,8 +166,7 @@ static enum repl_by by_of(const struct failover *f, const struct fo_server *s)
 		return REPL_BY_AUTO;
 	if (f->topology->mode != TOPOLOGY_GTID_MARIADB)
 		return REPL_BY_POSITION;
-	return s->topo->channel->using_gtid == USING_GTID_CURRENT_POS ? REPL_BY_CURRENT_POS
-	                                                              : REPL_BY_SLAVE_POS;
+	return s->by_current_pos ? REPL_BY_CURRENT_POS : REPL_BY_SLAVE_POS;
 }
 
 static struct repl_source source_for(const struct failover *f, const struct fo_server *s)
@@ -202,7 +201,7 @@ static bool finish_own(struct fo_server *s, int64_t deadline, struct err *e)
 		return false;
 	if (!now.sql_running || now.delay > 0)
 		return true; /* what it has not applied, the new master has logged: it comes again */
-	return repl_wait_applied(r, NULL, deadline, NULL, e);
+	return repl_wait_applied(r, NULL, deadline, e);
 }
 
 static bool follow_one(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
@@ -247,32 +246,11 @@ static void report_slave(struct failover *f, const struct fo_server *s)
 		        fo_by_gtid(f) ? "Starting slave failed." : "Applying logs failed.");
 }
 
-/* People copy this line to attach the old master again. */
-static void say_change(struct failover *f)
-{
-	const struct conf_server *m = f->fresh->conf;
-	struct repl_source to = { .host = m->hostname,
-		.port = (unsigned)m->port,
-		.user = m->repl_user ? m->repl_user : "repl",
-		.password = "xxx",
-		.by = f->topology->mode == TOPOLOGY_GTID_MYSQL     ? REPL_BY_AUTO
-		      : f->topology->mode == TOPOLOGY_GTID_MARIADB ? REPL_BY_SLAVE_POS
-		                                                   : REPL_BY_POSITION,
-		.file = f->position.file,
-		.pos = f->position.pos };
-	AUTO(free) char *text = repl_change_text(repl_dialect(f->fresh->repl), NULL, &to);
-
-	log_info(" All other slaves should start replication from here. Statement should be: %s",
-	        text);
-}
-
 FO_STEP(fo_slaves)
 {
 	struct failover *f = ctx;
 	size_t failed;
 
-	if (fo_repl(f->fresh, fo_until(io, 10000), NULL))
-		say_change(f);
 	failed = fo_each_slave(f, io, f->fresh, follow_one, true, e);
 	for (size_t i = 0; i < f->n; i++) {
 		const struct fo_server *s = &f->servers[i];
@@ -284,6 +262,17 @@ FO_STEP(fo_slaves)
 	return !failed;
 }
 
+/* Who was seen to follow, for a while, needs one more look and no more. */
+static bool still_follows(struct fo_server *s, struct repl *r, struct run_io *io, struct err *e)
+{
+	struct repl_now now;
+
+	return repl_look(r, fo_until(io, 10000), &now, e) &&
+	       ((now.is_replica && now.io == IO_YES && now.sql_running) ||
+	               err_set(e, ERR_PRECOND, 0, "%s does not replicate any more: %s%s",
+	                       s->conf->hostinfo, now.io_error, now.sql_error));
+}
+
 static bool follows_one(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
 {
 	struct repl_source to = source_for(f, s);
@@ -291,7 +280,10 @@ static bool follows_one(struct failover *f, struct fo_server *s, struct run_io *
 
 	if (f->o.skip_change_master)
 		return true;
-	s->follows = r && repl_is_following(r, &to, fo_until(io, 10000), e);
+	if (s->follows)
+		return r && still_follows(s, r, io, e);
+	s->follows = r && repl_is_following(
+	                          r, &to, fo_until(io, run_is_first_look(io) ? 300 : 10000), e);
 	return s->follows;
 }
 
@@ -299,7 +291,7 @@ FO_STEP(fo_all_follow)
 {
 	struct failover *f = ctx;
 
-	return !fo_each_slave(f, io, f->fresh, follows_one, true, e);
+	return !fo_each_slave(f, io, f->fresh, follows_one, false, e);
 }
 
 /* ---- the rest ---- */
@@ -343,9 +335,15 @@ static void finish_role(struct failover *f, struct run_io *io)
 		        f->fresh->conf->hostinfo);
 	if (f->o.skip_disable_read_only)
 		return;
-	if (!repl_enable_events(r, fo_until(io, 10000), &f->events, &why))
+	if (!repl_enable_events(r, f->o.events, fo_until(io, 10000), &f->events, NULL, &why))
 		run_warn(io, "events of the scheduler on %s: %s", f->fresh->conf->hostinfo,
 		        why.text);
+	else if (f->events && !f->o.events)
+		run_warn(io,
+		        "%d events of the scheduler were switched on on %s: all that replication "
+		        "had "
+		        "switched off, since nobody knows which of them ran on the old master",
+		        f->events, f->fresh->conf->hostinfo);
 	if (!repl_set_token(r, f->conf->name, f->token, fo_until(io, 5000), &why))
 		run_warn(io, "the fencing token could not be stored on %s: %s",
 		        f->fresh->conf->hostinfo, why.text);
@@ -378,7 +376,8 @@ FO_STEP(fo_cleanup)
 	put_back(f, io);
 	finish_role(f, io);
 	fo_unlock(ctx, io, NULL);
-	return leave_marks(f, e);
+	f->cleaned = leave_marks(f, e);
+	return f->cleaned;
 }
 
 FO_STEP(fo_is_clean)
@@ -389,5 +388,7 @@ FO_STEP(fo_is_clean)
 	        "%s/%s.failover.complete", f->conf->servers[0]->manager_workdir, f->conf->name);
 
 	(void)io;
+	if (!f->cleaned)
+		return err_set(e, ERR_PRECOND, 0, "not tried");
 	return access(path, F_OK) == 0 || err_sys(e, "%s", path);
 }

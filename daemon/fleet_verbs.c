@@ -5,6 +5,8 @@
 #include "fleet_impl.h"
 #include "clock.h"
 #include "history.h"
+#include "link.h"
+#include "loop.h"
 #include "watch_self.h"
 #include <stdlib.h>
 #include <string.h>
@@ -91,14 +93,36 @@ static const char *tilt_of(const struct fleet *f)
 	return watch_self_why(f->self, hold);
 }
 
-static json_t *late_json(const struct fleet *f)
+static json_t *counts_json(const struct fleet *f, enum watch_self_count what)
 {
-	const uint64_t *late = watch_self_late(f->self);
+	const uint64_t *counts = watch_self_counts(f->self, what);
 	json_t *a = json_array();
 
-	for (size_t i = 0; i < WATCH_SELF_LATE; i++)
-		json_array_append_new(a, json_integer((json_int_t)late[i]));
+	for (size_t i = 0; i < WATCH_SELF_BINS; i++)
+		json_array_append_new(a, json_integer((json_int_t)counts[i]));
 	return a;
+}
+
+static json_t *bounds_json(void)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < WATCH_SELF_BINS - 1; i++)
+		json_array_append_new(a, json_integer(watch_self_bounds_us[i]));
+	return a;
+}
+
+/* What mhad measures of itself, counted since its start. */
+static json_t *stats_json(const struct fleet *f)
+{
+	struct loop_stats l = loop_stats(f->loop);
+	struct link_room_stats k = link_room_stats(f->env.links);
+
+	return json_pack("{s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:i, s:i, s:i, s:i}}", "bounds_us",
+	        bounds_json(), "looks_late", counts_json(f, WATCH_SELF_LATE), "round_trips",
+	        counts_json(f, WATCH_SELF_TRIP), "loop", "turns", (json_int_t)l.turns, "slow_turns",
+	        (json_int_t)l.slow_turns, "longest_us", (json_int_t)l.longest_us, "links", "most",
+	        k.most, "hosts", k.hosts, "up", k.up, "waiting", k.waiting);
 }
 
 static void verb_status(struct control_call *call, const json_t *args)
@@ -127,10 +151,19 @@ static void verb_status(struct control_call *call, const json_t *args)
 	json_object_set_new(j, "tilt", tilt ? control_text(tilt) : json_null());
 	json_object_set_new(j, "pid", json_integer(getpid()));
 	json_object_set_new(j, "version", json_string(MHAD_VERSION));
-	/* Looks that began less than 1, 2, 5, 10, 20, 50, 100 ms late, and later. */
-	json_object_set_new(j, "looks_late", late_json(f));
+	json_object_set_new(j, "stats", stats_json(f));
 	json_object_set_new(j, "uptime_ms", json_integer(clock_ms() - f->born));
 	control_answer(call, j);
+}
+
+static void verb_stats(struct control_call *call, const json_t *args)
+{
+	struct err e = { 0 };
+
+	if (!control_args(args, &e, "{}"))
+		control_refuse(call, &e);
+	else
+		control_answer(call, stats_json(control_arg(call)));
 }
 
 static void verb_why(struct control_call *call, const json_t *args)
@@ -297,6 +330,7 @@ const struct control_verb *fleet_verbs(void)
 {
 	static const struct control_verb verbs[] = {
 		{ "status", CONTROL_READ, verb_status },
+		{ "stats", CONTROL_READ, verb_stats },
 		{ "why", CONTROL_READ, verb_why },
 		{ "history", CONTROL_READ, verb_history },
 		{ "pause", CONTROL_ADMIN, verb_pause },

@@ -82,7 +82,8 @@ static void user_arg(struct hook *h, const char *who, const struct conf_server *
 
 static void password_arg(struct hook *h, const char *who, const struct conf_server *s)
 {
-	arg(h, "--%spassword=%s", who, s->password ? s->password : "");
+	if (s->hook_passwords)
+		arg(h, "--%spassword=%s", who, s->password ? s->password : "");
 }
 
 /* ---- master_ip_failover_script ---- */

@@ -5,6 +5,9 @@
 #include "journal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -21,6 +24,9 @@ struct journal {
 	char *dir, *path, *run;
 	int fd, lock_fd;
 	json_t *unfinished;
+	pthread_mutex_t writing, syncing;
+	atomic_uint_least64_t written; /* lines */
+	uint64_t synced;               /* of them */
 };
 
 static bool sync_dir(const char *dir, struct err *e)
@@ -152,6 +158,8 @@ struct journal *journal_open(const char *state_dir, const char *cluster, struct 
 	struct journal *j = xzalloc(sizeof(*j));
 
 	j->fd = j->lock_fd = -1;
+	pthread_mutex_init(&j->writing, NULL);
+	pthread_mutex_init(&j->syncing, NULL);
 	j->dir = history_dir(state_dir, cluster, e);
 	if (j->dir) {
 		j->path = xasprintf("%s/journal", j->dir);
@@ -171,6 +179,8 @@ void journal_close(struct journal *j)
 	if (j->lock_fd >= 0)
 		close(j->lock_fd);
 	json_decref(j->unfinished);
+	pthread_mutex_destroy(&j->writing);
+	pthread_mutex_destroy(&j->syncing);
 	free(j->dir);
 	free(j->path);
 	free(j->run);
@@ -182,9 +192,28 @@ const json_t *journal_unfinished(const struct journal *j)
 	return j->unfinished;
 }
 
-bool journal_add(struct journal *j, json_t *line, struct err *e)
+/* Several lines that wait for the disk at once need one turn of it. */
+static bool sync_upto(struct journal *j, uint64_t line, struct err *e)
+{
+	uint64_t now;
+	bool fine = true;
+
+	pthread_mutex_lock(&j->syncing);
+	now = atomic_load(&j->written);
+	if (j->synced < line) {
+		fine = fdatasync(j->fd) == 0 || err_sys(e, "sync %s", j->path);
+		if (fine)
+			j->synced = now;
+	}
+	pthread_mutex_unlock(&j->syncing);
+	return fine;
+}
+
+bool journal_add(struct journal *j, json_t *line, bool sync, struct err *e)
 {
 	AUTO(free) char *text = json_dumps(line, JSON_COMPACT);
+	uint64_t number;
+	ssize_t did;
 	size_t n;
 
 	json_decref(line);
@@ -195,9 +224,13 @@ bool journal_add(struct journal *j, json_t *line, struct err *e)
 	memcpy(text + n, "\n", 2);
 	if (j->fd < 0)
 		return err_set(e, ERR_SYSTEM, EBADF, "no run was begun in %s", j->path);
-	if (write(j->fd, text, n + 1) != (ssize_t)(n + 1))
+	pthread_mutex_lock(&j->writing);
+	did = write(j->fd, text, n + 1);
+	number = atomic_fetch_add(&j->written, 1) + 1;
+	pthread_mutex_unlock(&j->writing);
+	if (did != (ssize_t)(n + 1))
 		return err_sys(e, "write %s", j->path);
-	return fdatasync(j->fd) == 0 || err_sys(e, "sync %s", j->path);
+	return !sync || sync_upto(j, number, e);
 }
 
 bool journal_begin(
@@ -217,14 +250,14 @@ bool journal_begin(
 	return journal_add(j,
 	               json_pack("{s:s, s:s, s:I, s:i, s:o*}", "run", run, "plan", plan, "at",
 	                       (json_int_t)time(NULL), "pid", (int)getpid(), "facts", facts),
-	               e) &&
+	               true, e) &&
 	       sync_dir(j->dir, e);
 }
 
 bool journal_end(struct journal *j, const char *result, struct err *e)
 {
 	return journal_add(j, json_pack("{s:s, s:I}", "done", result, "at", (json_int_t)time(NULL)),
-	               e) &&
+	               true, e) &&
 	       put_away(j, e);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * journal - what a run was about to do and what it did, on disk before and after it is done.  Runs on:
- * worker, main thread (each line is synced); one thread at a time.  Logs: never.
+ * worker, main thread; lines may come from several threads.  Logs: never.
  *
  * <state_dir>/<cluster>/journal, one JSON object per line:
  *
@@ -37,8 +37,12 @@ const json_t *journal_unfinished(const struct journal *j);
 bool journal_begin(struct journal *j, const char *run, const char *plan, json_t *facts,
         struct err *e) MUST_USE;
 
-/* One line, on disk when the call returns.  `line` is taken. */
-bool journal_add(struct journal *j, json_t *line, struct err *e) MUST_USE;
+/*
+ * One line; `line` is taken.  With `sync` it is on disk when the call returns, and so are all before it:
+ * what is about to be done has to be, while what was looked at, or is done, may wait for the next such
+ * line, since a step that is not known to be done is verified.  A killed process loses neither.
+ */
+bool journal_add(struct journal *j, json_t *line, bool sync, struct err *e) MUST_USE;
 
 /* The run is over; the file moves to runs/<run>. */
 bool journal_end(struct journal *j, const char *result, struct err *e) MUST_USE;

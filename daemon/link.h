@@ -40,6 +40,14 @@ struct link_room *link_room_new(struct loop *l, int most);
  * (in a library that hangs) and clean up after themselves.  NULL is fine. */
 bool link_room_free(struct link_room *room, int64_t deadline);
 
+struct link_room_stats {
+	int most;    /* connections at once */
+	int hosts;   /* that there are links to */
+	int up;      /* connected */
+	int waiting; /* for room */
+};
+struct link_room_stats link_room_stats(const struct link_room *room); /* loop */
+
 /* ---- links ---- */
 
 enum link_state {

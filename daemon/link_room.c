@@ -71,6 +71,17 @@ void link_room_ended(struct link_room *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+struct link_room_stats link_room_stats(const struct link_room *r)
+{
+	struct link_room_stats s = { .most = r->most, .waiting = r->wanting };
+
+	for (const struct link_wire *w = r->wires; w; w = w->next) {
+		s.hosts++;
+		s.up += w->view.state == LINK_UP;
+	}
+	return s;
+}
+
 /* They have nothing left to do but what libraries do at a thread's end; not waited for, that would
  * meet the end of the process. */
 void link_room_reap(struct link_room *r)

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +32,9 @@
 
 enum {
 	WORKERS = 64,
-	LINKS = 256,    /* connections to hosts at once; about 43 kB each */
-	LAST_MS = 1000, /* at the end, for what is being written */
+	LINKS = 256,            /* connections to hosts at once; about 43 kB each */
+	MMAP_FROM = 128 * 1024, /* stacks of sessions, which would leave holes in the heap */
+	LAST_MS = 1000,         /* at the end, for what is being written */
 };
 
 struct mhad {
@@ -92,6 +94,20 @@ static void lock_memory(void)
 		return;
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
 		log_debug("memory is not locked: %s", strerror(errno));
+}
+
+/* Thousands of sessions: their descriptors, and memory that goes back when they end. */
+static void make_room(void)
+{
+	struct rlimit r;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r))
+			log_debug("the limit of open files stays: %s", strerror(errno));
+	}
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 }
 
 /* ---- what the loop calls ---- */
@@ -166,6 +182,7 @@ static void loaded(void *arg, const struct fleet_loaded *r)
 	log_info("%s: %zu clusters, %zu problems.", m->ready ? "Reloaded" : "Ready", r->clusters,
 	        json_array_size(r->problems));
 	m->ready = true;
+	malloc_trim(0);
 	sd_ready(m->sd, "%s", line);
 }
 
@@ -330,6 +347,7 @@ int main(int argc, char **argv)
 	if (!parse(&m, argc, argv, &code))
 		return code;
 	m.standins = standins_fork(argv, &e);
+	make_room();
 	if (!m.standins)
 		log_err(LOG_LV_WARNING, &e);
 	log_open_journal();

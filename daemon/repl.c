@@ -24,7 +24,8 @@ struct db *repl_login(const struct conf_server *s, int64_t deadline, struct err 
 	struct db *db;
 
 	if (left == 0) {
-		err_set(e, ERR_PRECOND, 0, "%s: no time is left to log in", o.name);
+		err_set(e, ERR_PRECOND, 0, "no time is left to log in");
+		err_at(e, o.name);
 		return NULL;
 	}
 	if (left < o.connect_ms)
@@ -136,10 +137,45 @@ bool repl_nap(int ms, int64_t deadline)
 	return left > ms;
 }
 
-bool repl_thread_error(
-        struct repl *r, const char *thread, int code, const char *text, struct err *e)
+bool repl_error(
+        const struct repl *r, struct err *e, enum err_kind kind, int code, const char *fmt, ...)
 {
-	return err_set(e, ERR_PRECOND, code, "%s: %s: %s", repl_name(r), thread, text);
+	char text[sizeof(e->text)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	err_set(e, kind, code, "%s", text);
+	return err_at(e, repl_name(r));
+}
+
+/* A parallel applier tells where to look instead of what happened. */
+static void add_worker_error(struct repl *r, struct err *e)
+{
+	AUTO(free) char *channel = db_quote(r->channel);
+	AUTO(free)
+	char *sql = xasprintf("SELECT LAST_ERROR_MESSAGE AS t FROM performance_schema."
+	                      "replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER<>0 AND "
+	                      "CHANNEL_NAME=%s ORDER BY LAST_ERROR_TIMESTAMP LIMIT 1",
+	        channel);
+	AUTO(db_result) struct db_result *res = NULL;
+
+	if (!r->db || repl_is_mariadb(r) || !dialect_can(r->dialect, CAP_PFS_REPLICATION))
+		return;
+	res = db_query(r->db, sql, NULL);
+	if (res && db_get(res, 0, "t"))
+		repl_error(
+		        r, e, ERR_PRECOND, e->code, "the applier stopped: %s", db_get(res, 0, "t"));
+}
+
+bool repl_applier_error(struct repl *r, const struct channel_status *st, struct err *e)
+{
+	if (!e)
+		return false;
+	repl_error(r, e, ERR_PRECOND, st->sql_errno, "the applier stopped: %s", st->sql_error);
+	add_worker_error(r, e);
+	return false;
 }
 
 /*

@@ -83,6 +83,11 @@ void repl_position_done(struct repl_position *p);
 
 /* ---- threads ---- */
 
+/*
+ * A receiver that waits for a silent source to greet it takes 2 s on MySQL 9.7, and on MariaDB 11.8 until its
+ * network timeout (a minute) or until the source's process is gone; killing it does not help.  One that is
+ * connected stops at once.
+ */
 bool repl_stop_io(struct repl *r, int64_t deadline, struct err *e) MUST_USE;
 bool repl_start_io(
         struct repl *r, int64_t deadline, struct err *e) MUST_USE; /* started, not: connected */
@@ -114,13 +119,14 @@ struct repl_whole {       /* borrowed */
 	uint64_t pos;
 	const struct gtid_set *gtids; /* NULL: not known */
 };
-struct repl_applied {
-	bool half; /* behind it lies a transaction that was received by half; not told with `whole` */
-	struct repl_now
-	        at; /* exec_file and exec_pos may lag, see repl_now; after repl_stop_sql() they are exact */
-};
-bool repl_wait_applied(struct repl *r, const struct repl_whole *whole, int64_t deadline,
-        struct repl_applied *ret, struct err *e) MUST_USE; /* ret may be NULL */
+bool repl_wait_applied(
+        struct repl *r, const struct repl_whole *whole, int64_t deadline, struct err *e) MUST_USE;
+
+/*
+ * Whether half a transaction was received behind the executed position.  Only true of an applier that was
+ * stopped: the position of one that runs may lag (MySQL 9.7 showed the beginning with all applied).
+ */
+bool repl_has_half(const struct repl_now *stopped);
 
 /* MySQL: let the parallel applier, stopped, fill its gaps (error 1802): afterwards the executed
  * position says all.  Nothing to do elsewhere. */

@@ -250,73 +250,72 @@ static bool is_turned_away(int code)
 	return code != 1040 && code != 1203 && db_code_is_alive(code);
 }
 
-static bool receiver_failed(struct repl *r, const struct repl_now *n, struct err *e)
+static bool receiver_failed(struct repl *r, const struct channel_status *st, struct err *e)
 {
-	int code = n->io_errno == CODE_FATAL_READING ? CODE_LOST_POSITION : n->io_errno;
+	int code = st->io_errno == CODE_FATAL_READING ? CODE_LOST_POSITION : st->io_errno;
 
 	if (!code)
 		return false;
 	if (is_turned_away(code)) {
-		err_set(e, ERR_REFUSED, code, "%s: its source turns it away: %s", repl_name(r),
-		        n->io_error);
+		repl_error(r, e, ERR_REFUSED, code, "its source turns it away: %s", st->io_error);
 		return true;
 	}
-	if (n->io == IO_CONNECTING && code != CODE_NEEDS_TLS)
+	/* It keeps trying where the fault may pass. */
+	if (st->io == CHANNEL_IO_CONNECTING && code != CODE_NEEDS_TLS)
 		return false;
-	repl_thread_error(r, "the receiver stopped", code, n->io_error, e);
+	repl_error(r, e, ERR_PRECOND, code, "the receiver stopped: %s", st->io_error);
 	if (code == CODE_NEEDS_TLS)
 		err_hint(e, "give the channel TLS or GET_SOURCE_PUBLIC_KEY=1");
 	return true;
 }
 
-/* A failed receiver keeps trying where the fault may pass. */
-static bool has_failed(struct repl *r, const struct repl_now *n, struct err *e)
+static bool has_failed(struct repl *r, const struct channel_status *st, struct err *e)
 {
-	if (!n->is_replica)
-		return !err_set(e, ERR_PRECOND, 0, "%s has no source", repl_name(r));
-	if (!n->sql_running && n->sql_errno)
-		return !repl_thread_error(r, "the applier stopped", n->sql_errno, n->sql_error, e);
-	return receiver_failed(r, n, e);
+	if (!st->is_replica)
+		return !repl_error(r, e, ERR_PRECOND, 0, "it has no source");
+	if (!st->sql_running && st->sql_errno)
+		return !repl_applier_error(r, st, e);
+	return receiver_failed(r, st, e);
 }
 
 /* In GTID modes the name of a binlog comes with the source's first answer. */
-static bool is_answered(const struct repl_now *n)
+static bool is_answered(const struct channel_status *st)
 {
-	return repl_by_of(n) != REPL_BY_POSITION && *n->read_file;
+	return st->gtid == CHANNEL_GTID_NO || *st->read_file;
 }
 
-static bool is_too_late(struct repl *r, const struct repl_now *n, struct err *e)
+static bool is_too_late(struct repl *r, const struct channel_status *st, struct err *e)
 {
-	if (n->io == IO_CONNECTING && n->io_errno)
-		return err_set(e, ERR_UNREACHABLE, n->io_errno, "%s does not reach its source: %s",
-		        repl_name(r), n->io_error);
-	return err_set(e, ERR_LOST, 0, "%s: %s in time", repl_name(r),
-	        n->io == IO_NO           ? "its receiver did not start"
-	        : n->io == IO_CONNECTING ? "its receiver did not connect"
-	        : !n->sql_running        ? "its applier did not start"
-	                                 : "it was not seen to receive");
+	if (st->io == CHANNEL_IO_CONNECTING && st->io_errno)
+		return repl_error(r, e, ERR_UNREACHABLE, st->io_errno,
+		        "it does not reach its source: %s", st->io_error);
+	return repl_error(r, e, ERR_LOST, 0, "%s in time",
+	        st->io == CHANNEL_IO_NO           ? "its receiver did not start"
+	        : st->io == CHANNEL_IO_CONNECTING ? "its receiver did not connect"
+	        : !st->sql_running                ? "its applier did not start"
+	                                          : "it was not seen to receive");
 }
 
 static bool wait_following(struct repl *r, int64_t deadline, struct err *e)
 {
-	struct repl_now n = { .is_replica = false };
+	struct channel_status st = { .is_replica = false };
 	struct err why = { .kind = ERR_NONE };
 	int64_t since = 0;
 
 	do {
-		if (!repl_look(r, deadline, &n, &why))
-			return (n.is_replica && clock_left(deadline) == 0) ? is_too_late(r, &n, e)
-			                                                   : repl_fail(&why, e);
-		if (has_failed(r, &n, e))
+		if (!repl_status(r, deadline, &st, NULL, &why))
+			return st.is_replica && clock_left(deadline) == 0 ? is_too_late(r, &st, e)
+			                                                  : repl_fail(&why, e);
+		if (has_failed(r, &st, e))
 			return false;
-		if (n.io != IO_YES || !n.sql_running)
+		if (st.io != CHANNEL_IO_YES || !st.sql_running)
 			since = 0;
 		else if (!since)
 			since = clock_ms();
-		if (since && (is_answered(&n) || clock_ms() - since >= SETTLE_MS))
+		if (since && is_answered(&st) && clock_ms() - since >= SETTLE_MS)
 			return true;
 	} while (repl_nap(REPL_AGAIN_MS, deadline));
-	return is_too_late(r, &n, e);
+	return is_too_late(r, &st, e);
 }
 
 bool repl_is_following(struct repl *r, const struct repl_source *s, int64_t deadline, struct err *e)
@@ -326,7 +325,7 @@ bool repl_is_following(struct repl *r, const struct repl_source *s, int64_t dead
 	if (!repl_look(r, deadline, &n, e))
 		return false;
 	if (!is_of(&n, s))
-		return err_set(e, ERR_PRECOND, 0, "%s follows %s:%u", repl_name(r),
+		return repl_error(r, e, ERR_PRECOND, 0, "it follows %s:%u",
 		        n.is_replica ? n.source_host : "nobody", n.source_port);
 	return s->leave_stopped || wait_following(r, deadline, e);
 }
@@ -398,7 +397,7 @@ bool repl_forget(struct repl *r, int64_t deadline, struct err *e)
 	        !repl_look(r, deadline, &n, e))
 		return err_ctx(e, "forget the source");
 	if (n.is_replica)
-		return err_set(e, ERR_PRECOND, 0, "%s still has a source: %s:%u", repl_name(r),
+		return repl_error(r, e, ERR_PRECOND, 0, "it still has a source: %s:%u",
 		        n.source_host, n.source_port);
 	return true;
 }

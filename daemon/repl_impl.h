@@ -53,9 +53,12 @@ bool repl_fail(const struct err *why, struct err *e);
 /* Sleep a little; false when there is no time left for another look. */
 bool repl_nap(int ms, int64_t deadline);
 
-/* The error of a replication thread as ours. */
-bool repl_thread_error(
-        struct repl *r, const char *thread, int code, const char *text, struct err *e);
+/* An error that names the server as db's do.  Returns false. */
+bool repl_error(const struct repl *r, struct err *e, enum err_kind kind, int code, const char *fmt,
+        ...) PRINTF_LIKE(5, 6);
+
+/* What stopped the applier, as an error of ours.  Returns false. */
+bool repl_applier_error(struct repl *r, const struct channel_status *st, struct err *e);
 
 /* The applier's threads, those of all channels. */
 struct repl_threads {

@@ -15,22 +15,29 @@ struct repl_lock {
 	char *name; /* quoted */
 };
 
-/* Who has it, as far as that can be seen. */
+static bool failed(const struct repl_lock *l, struct err *e, int code, const char *why)
+{
+	err_set(e, ERR_PRECOND, code, "lock %s %s", l->name, why);
+	return err_at(e, db_name(l->db));
+}
+
+/* By whom, as far as that can be seen. */
 static bool is_taken(struct repl_lock *l, struct err *e)
 {
-	AUTO(free) char *sql = xasprintf("SELECT IS_USED_LOCK(%s)", l->name), *id = NULL;
-	AUTO(free) char *find = NULL;
+	AUTO(free) char *ask = xasprintf("SELECT IS_USED_LOCK(%s)", l->name), *id = NULL;
+	AUTO(free) char *find = NULL, *why = NULL;
 	AUTO(db_result) struct db_result *res = NULL;
 	const char *user, *host;
 
-	if (!db_value(l->db, sql, &id, NULL) || !id)
-		return err_set(e, ERR_PRECOND, 0, "%s: lock %s is taken", db_name(l->db), l->name);
+	if (!db_value(l->db, ask, &id, NULL) || !id)
+		return failed(l, e, 0, "is taken");
 	find = xasprintf("SELECT USER, HOST FROM information_schema.PROCESSLIST WHERE ID=%s", id);
 	res = db_query(l->db, find, NULL);
 	user = res ? db_get(res, 0, "USER") : NULL;
 	host = res ? db_get(res, 0, "HOST") : NULL;
-	return err_set(e, ERR_PRECOND, atoi(id), "%s: lock %s is taken by session %s (%s from %s)",
-	        db_name(l->db), l->name, id, user ? user : "a user", host ? host : "somewhere");
+	why = xasprintf("is taken by session %s (%s from %s)", id, user ? user : "a user",
+	        host ? host : "somewhere");
+	return failed(l, e, atoi(id), why);
 }
 
 static bool take(struct repl_lock *l, int64_t end, struct err *e)
@@ -72,8 +79,7 @@ bool repl_lock_is_held(struct repl_lock *l, int64_t deadline, struct err *e)
 	db_deadline(l->db, deadline);
 	if (!db_value(l->db, sql, &mine, e))
 		return false;
-	return str_is(mine, "1") ||
-	       err_set(e, ERR_PRECOND, 0, "%s: lock %s is lost", db_name(l->db), l->name);
+	return str_is(mine, "1") || failed(l, e, 0, "is lost");
 }
 
 void repl_unlock(struct repl_lock *l)

@@ -229,7 +229,7 @@ static bool may_be_written(struct repl *r, int64_t deadline, struct err *e)
 
 	if (!repl_read_only(r, deadline, &on, NULL, e))
 		return false;
-	return !on || err_set(e, ERR_PRECOND, 0, "%s is read-only", repl_name(r));
+	return !on || repl_error(r, e, ERR_PRECOND, 0, "it is read-only");
 }
 
 static bool make_table(struct repl *r, int64_t deadline, struct err *e)
@@ -255,8 +255,8 @@ bool repl_set_token(
 	if (!read_token(r, cluster, deadline, &now, &there, e))
 		return false;
 	if (now > token)
-		return err_set(e, ERR_PRECOND, CODE_LATER,
-		        "%s has fencing token %llu, which is later than %llu", repl_name(r),
+		return repl_error(r, e, ERR_PRECOND, CODE_LATER,
+		        "it has fencing token %llu, which is later than %llu",
 		        (unsigned long long)now, n);
 	if (now == token && there)
 		return true;

@@ -136,13 +136,12 @@ static bool wait_for(
 		if (seen(&st))
 			return true;
 		if (seen == io_is_started && st.io_errno)
-			return repl_thread_error(
-			        r, "the receiver stopped", st.io_errno, st.io_error, e);
+			return repl_error(r, e, ERR_PRECOND, st.io_errno,
+			        "the receiver stopped: %s", st.io_error);
 		if (seen == sql_is_started && st.sql_errno)
-			return repl_thread_error(
-			        r, "the applier stopped", st.sql_errno, st.sql_error, e);
+			return repl_applier_error(r, &st, e);
 	} while (repl_nap(REPL_AGAIN_MS, deadline));
-	return err_set(e, ERR_LOST, 0, "%s: %s", repl_name(r), what);
+	return repl_error(r, e, ERR_LOST, 0, "%s", what);
 }
 
 /* Verb and look, unless it is so already. */
@@ -154,7 +153,7 @@ static bool make(struct repl *r, const char *verb, const char *thread, seen_fn s
 	if (!repl_status(r, deadline, &st, NULL, e))
 		return false;
 	if (!st.is_replica && str_is(verb, "START"))
-		return err_set(e, ERR_PRECOND, ER_NOT_A_SLAVE, "%s has no source", repl_name(r));
+		return repl_error(r, e, ERR_PRECOND, ER_NOT_A_SLAVE, "it has no source");
 	if (!st.is_replica || seen(&st))
 		return true;
 	return (repl_verb(r, verb, thread, deadline, e) || err_ctx(e, "%s", what)) &&
@@ -236,8 +235,7 @@ static bool push(struct repl *r, int64_t deadline, struct err *e)
 		if (why.kind != ERR_NONE && why.kind != ERR_LOST && clock_left(deadline) > 0)
 			return repl_fail(&why, e);
 		if (!repl_nap(REPL_AGAIN_MS, deadline))
-			return err_set(
-			        e, ERR_LOST, 0, "%s: the applier does not stop", repl_name(r));
+			return repl_error(r, e, ERR_LOST, 0, "the applier does not stop");
 	}
 }
 
@@ -287,7 +285,7 @@ bool repl_set_delay(struct repl *r, int64_t seconds, int64_t deadline, struct er
 	if (st.delay == seconds)
 		return true;
 	if (!st.is_replica || st.io != CHANNEL_IO_NO)
-		return err_set(e, ERR_PRECOND, 0, "%s: %s", repl_name(r),
+		return repl_error(r, e, ERR_PRECOND, 0, "%s",
 		        st.is_replica ? "its receiver runs" : "it has no source");
 	ran = st.sql_running;
 	if (!repl_stop_sql(r, deadline, e) || !repl_status(r, deadline, &st, NULL, e) ||

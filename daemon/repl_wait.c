@@ -8,7 +8,7 @@
 #include "repl_impl.h"
 
 enum {
-	IDLE_MS = 60, /* so long all must wait for work to be called idle */
+	IDLE_MS = 100, /* so long all must wait for work to be called idle */
 	ER_NOT_A_SLAVE = 1200,
 };
 
@@ -20,14 +20,15 @@ struct wait {
 	struct gtid_set *retrieved;
 	int64_t idle_since; /* 0: it is not */
 	uint64_t idle_pos;
-	bool half;
 };
 
-static bool has_gtids(struct wait *w, const struct gtid_set *want, bool *ret, struct err *e)
+/* *ret: how many of these transactions are not executed. */
+static bool count_missing(struct wait *w, const struct gtid_set *want, uint64_t *ret, struct err *e)
 {
 	AUTO(gtid) struct gtid_set *have = repl_executed(w->r, w->deadline, e);
 
-	*ret = have && gtid_set_contains(have, want);
+	if (have)
+		*ret = gtid_set_count_missing(want, have);
 	return have != NULL;
 }
 
@@ -66,52 +67,75 @@ static bool is_at(const struct wait *w, const char *file, uint64_t pos, bool idl
 	       (w->st.channels > 1 || (w->r->placed ? long_idle : idle));
 }
 
-static bool is_applied(struct wait *w, bool *ret, struct err *e)
+/*
+ * By what the receiver claims to have.  *ret_sure: that settles it.  5.6's names a transaction that was received
+ * by half, too, so of one that is missing only the threads can tell.
+ */
+static bool by_retrieved(struct wait *w, bool *ret, bool *ret_sure, struct err *e)
+{
+	uint64_t missing;
+
+	*ret = *ret_sure = false;
+	if (w->st.gtid != CHANNEL_GTID_AUTO || gtid_set_is_empty(w->retrieved))
+		return true;
+	if (!count_missing(w, w->retrieved, &missing, e))
+		return false;
+	*ret = missing == 0;
+	*ret_sure = missing != 1;
+	return true;
+}
+
+static bool by_threads(struct wait *w, bool *ret, struct err *e)
 {
 	const struct repl_whole *k = w->whole;
 	bool idle, long_idle;
 
-	*ret = false;
-	if (k && k->gtids)
-		return has_gtids(w, k->gtids, ret, e);
-	if (!w->st.sql_running)
-		return true;
-	/* A set names a transaction when its first event is here. */
-	if (!k && w->st.gtid == CHANNEL_GTID_AUTO && !gtid_set_is_empty(w->retrieved) &&
-	        (!has_gtids(w, w->retrieved, ret, e) || *ret))
-		return *ret;
 	if (!is_idle(w, &idle, &long_idle, e))
 		return false;
-	if (k && k->file) {
+	if (k)
 		*ret = is_at(w, k->file, k->pos, idle, long_idle);
+	else
+		*ret = long_idle || is_at(w, w->st.read_file, w->st.read_pos, idle, long_idle);
+	return true;
+}
+
+static bool is_applied(struct wait *w, bool *ret, struct err *e)
+{
+	uint64_t missing;
+	bool sure = false;
+
+	*ret = false;
+	if (w->whole && w->whole->gtids) {
+		if (!count_missing(w, w->whole->gtids, &missing, e))
+			return false;
+		*ret = missing == 0;
 		return true;
 	}
-	*ret = is_at(w, w->st.read_file, w->st.read_pos, idle, long_idle);
-	w->half = !*ret;
-	*ret = *ret || long_idle;
-	return true;
+	if (!w->st.sql_running)
+		return true;
+	if (!w->whole && !by_retrieved(w, ret, &sure, e))
+		return false;
+	return sure || by_threads(w, ret, e);
 }
 
 /* It will not come to its end. */
 static bool may_go_on(struct wait *w, struct err *e)
 {
 	const struct channel_status *st = &w->st;
-	const char *name = repl_name(w->r);
 
 	if (st->io != CHANNEL_IO_NO)
-		return err_set(e, ERR_PRECOND, 0, "%s: its receiver runs", name);
+		return repl_error(w->r, e, ERR_PRECOND, 0, "its receiver runs");
 	if (!st->sql_running && st->sql_errno)
-		return repl_thread_error(
-		        w->r, "the applier stopped", st->sql_errno, st->sql_error, e);
+		return repl_applier_error(w->r, st, e);
 	if (!st->sql_running)
-		return err_set(e, ERR_PRECOND, 0,
-		        "%s: the applier does not run, it stands at %s:%llu of %s:%llu", name,
-		        st->exec_file, (unsigned long long)st->exec_pos, st->read_file,
+		return repl_error(w->r, e, ERR_PRECOND, 0,
+		        "the applier does not run, it stands at %s:%llu of %s:%llu", st->exec_file,
+		        (unsigned long long)st->exec_pos, st->read_file,
 		        (unsigned long long)st->read_pos);
 	if (str_starts(st->sql_state, "Waiting until ") &&
 	        st->delay * 1000 > clock_left(w->deadline))
-		return err_set(e, ERR_PRECOND, 0, "%s: its applier waits, it has a delay of %lld s",
-		        name, (long long)st->delay);
+		return repl_error(w->r, e, ERR_PRECOND, 0,
+		        "its applier waits, it has a delay of %lld s", (long long)st->delay);
 	return true;
 }
 
@@ -119,8 +143,8 @@ static bool is_late(const struct wait *w, struct err *e)
 {
 	const struct channel_status *st = &w->st;
 
-	return err_set(e, ERR_LOST, 0, "%s: not applied in time: %s:%llu of %s:%llu",
-	        repl_name(w->r), st->exec_file, (unsigned long long)st->exec_pos, st->read_file,
+	return repl_error(w->r, e, ERR_LOST, 0, "not applied in time: %s:%llu of %s:%llu",
+	        st->exec_file, (unsigned long long)st->exec_pos, st->read_file,
 	        (unsigned long long)st->read_pos);
 }
 
@@ -133,8 +157,7 @@ static bool wait_applied(struct wait *w, struct err *e)
 		if (!repl_status(w->r, w->deadline, &w->st, &w->retrieved, e))
 			return false;
 		if (!w->st.is_replica)
-			return err_set(e, ERR_PRECOND, ER_NOT_A_SLAVE, "%s has no source",
-			        repl_name(w->r));
+			return repl_error(w->r, e, ERR_PRECOND, ER_NOT_A_SLAVE, "it has no source");
 		if (w->st.io == CHANNEL_IO_NO) {
 			if (!is_applied(w, &done, e))
 				return false;
@@ -148,14 +171,18 @@ static bool wait_applied(struct wait *w, struct err *e)
 	}
 }
 
-bool repl_wait_applied(struct repl *r, const struct repl_whole *whole, int64_t deadline,
-        struct repl_applied *ret, struct err *e)
+bool repl_wait_applied(
+        struct repl *r, const struct repl_whole *whole, int64_t deadline, struct err *e)
 {
-	struct wait w = { .r = r, .whole = whole, .deadline = deadline };
+	bool known = whole && (whole->gtids || whole->file);
+	struct wait w = { .r = r, .whole = known ? whole : NULL, .deadline = deadline };
 	bool ok = wait_applied(&w, e);
 
 	gtid_set_free(w.retrieved);
-	if (ok && ret)
-		ret->half = w.half;
-	return ok && (!ret || repl_look(r, deadline, &ret->at, e));
+	return ok;
+}
+
+bool repl_has_half(const struct repl_now *n)
+{
+	return snapshot_pos_cmp(n->exec_file, n->exec_pos, n->read_file, n->read_pos) < 0;
 }

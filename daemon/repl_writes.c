@@ -66,8 +66,8 @@ bool repl_set_read_only(struct repl *r, bool on, int64_t deadline, struct err *e
 	        on && super ? dialect_var(r->dialect, VAR_SUPER_READ_ONLY) : "read_only", on);
 	if (!repl_exec(r, sql, deadline, e) || !is_set(r, on, super, deadline, &done, e))
 		return err_ctx(e, "set read_only");
-	return done || err_set(e, ERR_PRECOND, 0, "%s: read_only does not stay %s", repl_name(r),
-	                       on ? "on" : "off");
+	return done ||
+	       repl_error(r, e, ERR_PRECOND, 0, "read_only does not stay %s", on ? "on" : "off");
 }
 
 /*

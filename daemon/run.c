@@ -29,7 +29,8 @@ struct run_io {
 	int64_t deadline;
 	bool undo;
 	bool verify_first; /* the journal knows of it */
-	bool was_done;
+	bool first_look;   /* that is done now */
+	bool was_done, untouched;
 	json_t *facts;
 };
 
@@ -39,8 +40,12 @@ struct run {
 	void *ctx;
 	char *name, *cluster;
 	struct run_record *records;
-	size_t at; /* step that runs */
+	size_t at;    /* first step that runs */
+	size_t upto;  /* behind the last one that runs beside it */
+	size_t going; /* how many of them */
 	bool resumed, undoing, over;
+	bool past;  /* it is taken up behind the point of no return */
+	bool kept;  /* it cannot be taken up now: the journal stays open */
 	bool stuck; /* a worker hangs with the context in its hands */
 	bool partial, failed;
 	struct err err;
@@ -199,6 +204,16 @@ bool run_is_canceled(struct run_io *io)
 	return atomic_load(&io->r->canceled);
 }
 
+bool run_is_first_look(const struct run_io *io)
+{
+	return io->first_look;
+}
+
+void run_untouched(struct run_io *io)
+{
+	io->untouched = true;
+}
+
 void run_note(struct run_io *io, const char *name, json_t *value)
 {
 	pthread_mutex_lock(&io->r->lock);
@@ -222,10 +237,10 @@ void run_warn(struct run_io *io, const char *fmt, ...)
 	pthread_mutex_unlock(&io->r->lock);
 }
 
-static bool note_line(struct run *r, json_t *line, struct err *e)
+static bool note_line(struct run *r, json_t *line, bool sync, struct err *e)
 {
 	if (r->o.journal)
-		return journal_add(r->o.journal, line, e) || err_ctx(e, "journal");
+		return journal_add(r->o.journal, line, sync, e) || err_ctx(e, "journal");
 	json_decref(line);
 	return true;
 }
@@ -234,9 +249,12 @@ static bool do_step(struct run_io *io, const struct run_step *s, struct err *e)
 {
 	void *ctx = io->r->ctx;
 
-	if (io->verify_first && s->verify && !s->reads && s->verify(ctx, io, NULL)) {
-		io->was_done = true;
-		return true;
+	if (io->verify_first && s->verify && !s->reads) {
+		io->first_look = true;
+		io->was_done = s->verify(ctx, io, NULL);
+		io->first_look = false;
+		if (io->was_done)
+			return true;
 	}
 	return failpoint(s->name, "act", e) && (!s->act || s->act(ctx, io, e)) &&
 	       failpoint(s->name, "verify", e) && (!s->verify || s->verify(ctx, io, e));
@@ -264,9 +282,9 @@ static bool run_do(struct job *j, void *arg, struct err *e)
 	(void)j;
 	fine = failpoint(s->name, "begin", e) &&
 	       note_line(r, json_pack("{s:s, s:I}", "begin", s->name, "at", (json_int_t)time(NULL)),
-	               e) &&
+	               !s->reads, e) &&
 	       do_step(io, s, e) && failpoint(s->name, "end", e);
-	fine = note_line(r, end_line(io, "end", s, fine, since, e), fine ? e : NULL) && fine;
+	fine = note_line(r, end_line(io, "end", s, fine, since, e), false, fine ? e : NULL) && fine;
 	log_set_ctx(old);
 	return fine;
 }
@@ -283,7 +301,7 @@ static bool run_undo(struct job *j, void *arg, struct err *e)
 
 	(void)j;
 	fine = failpoint(s->name, "undo", e) && s->undo(r->ctx, io, e);
-	if (!note_line(r, end_line(io, "undo", s, fine, since, e), NULL))
+	if (!note_line(r, end_line(io, "undo", s, fine, since, e), false, NULL))
 		log_warning(
 		        "the journal cannot be written: a restart would undo %s again", s->name);
 	log_set_ctx(old);
@@ -314,8 +332,9 @@ static void finish(struct run *r, enum run_result result)
 	struct err e = { 0 };
 
 	r->over = true;
-	/* A run that could not be undone stays open in the journal only if it hangs: a report tells the rest. */
-	if (r->o.journal && !r->stuck && !journal_end(r->o.journal, run_result_name(result), &e))
+	/* A run that could not be undone stays open only if it hangs or waits to be taken up: a report tells the rest. */
+	if (r->o.journal && !r->stuck && !r->kept &&
+	        !journal_end(r->o.journal, run_result_name(result), &e))
 		log_err(LOG_LV_WARNING, &e);
 	r->o.done(r->o.arg, r, result);
 }
@@ -325,9 +344,10 @@ static bool left_behind(const struct run *r)
 	for (size_t i = changes_at(r->plan); i < r->plan->n; i++) {
 		const struct run_record *c = &r->records[i];
 
-		if (c->state == RUN_UNMADE ? c->err.kind != ERR_NONE
-		                           : (c->state == RUN_DONE || c->state == RUN_BROKEN) &&
-		                                     c->step->act && !c->step->reads)
+		if (c->state == RUN_UNMADE
+		                ? c->err.kind != ERR_NONE
+		                : (c->state == RUN_DONE || c->state == RUN_BROKEN) &&
+		                          c->step->act && !c->step->reads && !c->untouched)
 			return true;
 	}
 	return false;
@@ -347,35 +367,62 @@ static enum run_result result_of(const struct run *r)
 	return RUN_REFUSED;
 }
 
+/* Everything that may have been done, also by the process that was killed, is to be undone. */
 static void begin_undo(struct run *r, const struct err *e)
 {
+	if (r->undoing)
+		return;
 	r->err = *e;
 	r->undoing = true;
-	log_err(LOG_LV_ERROR, e);
+	r->at = no_return_at(r->plan);
+	while (r->at > 0 && r->records[r->at - 1].state == RUN_NOT_YET)
+		r->at--;
+}
+
+/*
+ * Without a look at the world a killed run can neither go on nor be undone, and behind the point of no
+ * return it must not be.
+ */
+static bool is_kept(const struct run *r, const struct run_record *c)
+{
+	return r->resumed && c->step->reads && (r->past || c == r->records);
 }
 
 /* What became of a step that ran. */
 static void judge(struct run *r, struct run_record *c, const struct err *e)
 {
-	bool before = r->at < no_return_at(r->plan);
+	bool before = !r->past && c < r->records + no_return_at(r->plan);
 
 	c->state = e ? RUN_BROKEN : RUN_DONE;
 	if (!e)
 		return;
 	c->err = *e;
+	log_err(c->step->on_fail == RUN_WARN ? LOG_LV_WARNING : LOG_LV_ERROR, e);
+	if (c->step->on_fail == RUN_WARN)
+		return;
+	if (c->step->on_fail == RUN_STOP && is_kept(r, c)) {
+		r->kept = true;
+		r->err = *e;
+		return;
+	}
 	if (c->step->on_fail == RUN_STOP && before) {
 		begin_undo(r, e);
 		return;
 	}
-	log_err(c->step->on_fail == RUN_WARN ? LOG_LV_WARNING : LOG_LV_ERROR, e);
-	if (c->step->on_fail == RUN_WARN)
-		return;
 	r->partial = true;
 	if (c->step->on_fail == RUN_STOP) {
 		r->failed = true;
 		if (r->err.kind == ERR_NONE)
 			r->err = *e;
 	}
+}
+
+static void judge_undo(struct run_record *c, const struct err *e)
+{
+	c->state = RUN_UNMADE;
+	c->err = e ? *e : (struct err){ 0 };
+	if (e)
+		log_err(LOG_LV_ERROR, e);
 }
 
 static void step_done(struct job *j, void *arg, const struct err *e)
@@ -385,29 +432,30 @@ static void step_done(struct job *j, void *arg, const struct err *e)
 	struct run_record *c = &r->records[io->step];
 
 	c->ended = clock_ms();
+	r->going--;
 	if (job_is_late(j)) {
 		r->stuck = true;
 		c->state = RUN_BROKEN;
 		c->err = r->err = *e;
 		log_err(LOG_LV_ERROR, e);
-		finish(r, RUN_FAILED);
-		return;
-	}
-	c->was_done = io->was_done;
-	if (io->undo) {
-		c->state = RUN_UNMADE;
-		c->err = e ? *e : (struct err){ 0 };
-		if (e)
-			log_err(LOG_LV_ERROR, e);
 	} else {
-		judge(r, c, e);
+		c->was_done = io->was_done;
+		c->untouched = io->untouched;
+		if (io->undo)
+			judge_undo(c, e);
+		else
+			judge(r, c, e);
 	}
 	if (r->o.step)
 		r->o.step(r->o.arg, r, c);
-	if (r->undoing && !io->undo)
-		r->at++; /* the step that failed may have to be undone too */
-	else if (!r->undoing)
-		r->at++;
+	if (r->going)
+		return;
+	if (r->stuck || r->kept) {
+		finish(r, RUN_FAILED);
+		return;
+	}
+	if (!r->undoing)
+		r->at = r->upto;
 	next(r);
 }
 
@@ -419,19 +467,20 @@ static void io_free(void *arg)
 	free(io);
 }
 
-static void start(struct run *r, bool undo)
+static void start(struct run *r, size_t at, bool undo)
 {
-	const struct run_step *s = &r->plan->steps[r->at];
-	struct run_record *c = &r->records[r->at];
+	const struct run_step *s = &r->plan->steps[at];
+	struct run_record *c = &r->records[at];
 	struct run_io *io = xzalloc(sizeof(*io));
 
 	io->r = r;
-	io->step = r->at;
+	io->step = at;
 	io->undo = undo;
 	io->verify_first = c->state != RUN_NOT_YET;
 	io->deadline = clock_in(s->budget_ms);
 	c->begun = clock_ms();
 	c->state = RUN_RUNNING;
+	r->going++;
 	if (!undo)
 		say_phase(r, s);
 	job_start(r->o.jobs, job_new(s->name, clock_in(s->budget_ms + SLACK_MS),
@@ -445,7 +494,7 @@ static void next_undo(struct run *r)
 		struct run_record *c = &r->records[--r->at];
 
 		if (c->step->undo && (c->state == RUN_DONE || c->state == RUN_BROKEN)) {
-			start(r, true);
+			start(r, r->at, true);
 			return;
 		}
 	}
@@ -456,11 +505,38 @@ static bool was_canceled(struct run *r)
 {
 	struct err e = { 0 };
 
-	if (!atomic_load(&r->canceled) || r->at >= no_return_at(r->plan))
+	if (!atomic_load(&r->canceled) || r->past || r->at >= no_return_at(r->plan))
 		return false;
 	err_set(&e, ERR_CANCELED, 0, "%s", r->cancel_why);
+	log_err(LOG_LV_ERROR, &e);
 	begin_undo(r, &e);
 	return true;
+}
+
+static bool is_wanted(struct run *r, size_t at)
+{
+	const struct run_step *s = &r->plan->steps[at];
+
+	if (!s->when || s->when(r->ctx))
+		return true;
+	r->records[at].state = RUN_SKIPPED;
+	if (r->o.step)
+		r->o.step(r->o.arg, r, &r->records[at]);
+	return false;
+}
+
+/* The step, and those that may run beside it. */
+static void start_all(struct run *r)
+{
+	start(r, r->at, false);
+	for (r->upto = r->at + 1; r->upto < r->plan->n; r->upto++) {
+		const struct run_step *s = &r->plan->steps[r->upto];
+
+		if (!s->beside || !s->beside(r->ctx))
+			break;
+		if (is_wanted(r, r->upto))
+			start(r, r->upto, false);
+	}
 }
 
 static void next(struct run *r)
@@ -470,15 +546,10 @@ static void next(struct run *r)
 		return;
 	}
 	for (; r->at < r->plan->n; r->at++) {
-		const struct run_step *s = &r->plan->steps[r->at];
-
-		if (!s->when || s->when(r->ctx)) {
-			start(r, false);
+		if (is_wanted(r, r->at)) {
+			start_all(r);
 			return;
 		}
-		r->records[r->at].state = RUN_SKIPPED;
-		if (r->o.step)
-			r->o.step(r->o.arg, r, &r->records[r->at]);
 	}
 	finish(r, result_of(r));
 }
@@ -492,8 +563,25 @@ static struct run_record *find(struct run *r, const char *name)
 }
 
 /* A state other than NOT_YET says that the journal knows of the step. */
-static bool take_up(struct run *r, const json_t *lines,
-        void (*restore)(void *ctx, const char *step, const json_t *facts), struct err *e)
+static void take_up_line(struct run *r, const json_t *line, run_restore_fn restore)
+{
+	const char *begin = json_string_value(json_object_get(line, "begin"));
+	const char *end = json_string_value(json_object_get(line, "end"));
+	struct run_record *c = find(r, begin ? begin : end);
+
+	if (!c)
+		return;
+	c->state = RUN_BROKEN;
+	r->past = r->past || c >= r->records + no_return_at(r->plan);
+	if (restore)
+		restore(r->ctx, c->step->name,
+		        begin                                       ? RUN_BEGAN
+		        : json_is_true(json_object_get(line, "ok")) ? RUN_ENDED_WELL
+		                                                    : RUN_ENDED_BADLY,
+		        json_object_get(line, "facts"));
+}
+
+static bool take_up(struct run *r, const json_t *lines, run_restore_fn restore, struct err *e)
 {
 	const json_t *head = json_array_get(lines, 0);
 	const char *plan = json_string_value(json_object_get(head, "plan"));
@@ -506,19 +594,10 @@ static bool take_up(struct run *r, const json_t *lines,
 	if (!plan || !str_is(plan, r->plan->name))
 		return err_set(e, ERR_PRECOND, 0, "run %s in the journal is a %s", r->name,
 		        plan ? plan : "?");
-	if (restore && json_object_get(head, "facts"))
-		restore(r->ctx, "", json_object_get(head, "facts"));
-	json_array_foreach(lines, i, line)
-	{
-		const char *begin = json_string_value(json_object_get(line, "begin"));
-		const char *end = json_string_value(json_object_get(line, "end"));
-		struct run_record *c = find(r, begin ? begin : end);
-
-		if (c)
-			c->state = RUN_BROKEN;
-		if (end && restore && json_object_get(line, "facts"))
-			restore(r->ctx, end, json_object_get(line, "facts"));
-	}
+	if (restore)
+		restore(r->ctx, "", RUN_BEGAN, json_object_get(head, "facts"));
+	json_array_foreach (lines, i, line)
+		take_up_line(r, line, restore);
 	return true;
 }
 
@@ -536,8 +615,8 @@ static void kick_off(void *arg)
 	next(r);
 }
 
-struct run *run_start(const struct run_plan *p, const struct run_opts *o, void *ctx,
-        void (*restore)(void *ctx, const char *step, const json_t *facts))
+struct run *run_start(
+        const struct run_plan *p, const struct run_opts *o, void *ctx, run_restore_fn restore)
 {
 	struct run *r = xzalloc(sizeof(*r));
 	const json_t *old = o->journal ? journal_unfinished(o->journal) : NULL;

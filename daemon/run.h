@@ -9,10 +9,11 @@
  * are not done.  So each step must be harmless when done twice.
  *
  * Up to the point of no return a step that fails ends the run, and what was done is undone in
- * reverse; behind it the run goes on to the end and what failed is a line of the report.
+ * reverse; behind it the run goes on to the end and what failed is a line of the report.  A run that
+ * was killed behind that point is never undone: when it cannot be taken up, it stays in the journal.
  *
  * The steps of one run share a context that belongs to them alone while the run goes on: one step
- * at a time, on one worker.
+ * at a time, on one worker, but for those that run beside each other, which keep to their own parts.
  */
 #pragma once
 #include <jansson.h>
@@ -42,8 +43,10 @@ struct run_step {
 	bool (*undo)(void *ctx, struct run_io *io, struct err *e); /* NULL: nothing to undo */
 	int64_t budget_ms;
 	enum run_on_fail on_fail;
-	bool reads;     /* it only fills the context: done anew when a run is taken up */
-	bool changes;   /* from here on the world is changed: before, a failure is a refusal */
+	bool reads;   /* it only fills the context: done anew when a run is taken up */
+	bool changes; /* from here on the world is changed: before, a failure is a refusal */
+	/* Asked when the step before it begins: may it run beside that one?  NULL: no. */
+	bool (*beside)(void *ctx);
 	bool no_return; /* the point of no return is before this step */
 };
 
@@ -72,6 +75,7 @@ struct run_record {
 	const struct run_step *step;
 	enum run_state state;
 	bool was_done;        /* found done when the run was taken up */
+	bool untouched;       /* it changed nothing */
 	int64_t begun, ended; /* instants; of its undo if UNMADE */
 	struct err err;       /* BROKEN, or its undo failed */
 };
@@ -92,12 +96,20 @@ struct run_opts {
 };
 
 /*
+ * What the journal knows of a run that is taken up: the facts of the run (`step` is ""), and for each line
+ * of a step whether it began, ended well or ended badly, with what it had noted (may be NULL).
+ */
+enum run_line { RUN_BEGAN, RUN_ENDED_WELL, RUN_ENDED_BADLY };
+typedef void (*run_restore_fn)(
+        void *ctx, const char *step, enum run_line line, const json_t *facts);
+
+/*
  * Begin, or take up what the journal has unfinished (its plan must be this one).  When it is taken
- * up, `restore` (may be NULL) is given the facts that each step had noted, before anything runs.
+ * up, `restore` (may be NULL) is told all of it in order, before anything runs.
  * Plan, context and options are borrowed until run_free().  Returns owned.
  */
-struct run *run_start(const struct run_plan *p, const struct run_opts *o, void *ctx,
-        void (*restore)(void *ctx, const char *step, const json_t *facts));
+struct run *run_start(
+        const struct run_plan *p, const struct run_opts *o, void *ctx, run_restore_fn restore);
 
 /* End after the step that runs now, as if it had failed. */
 void run_cancel(struct run *r, const char *why);
@@ -115,6 +127,10 @@ int64_t run_begun(const struct run *r); /* instant */
 
 int64_t run_deadline(const struct run_io *io); /* instant: whatever the step waits for ends then */
 bool run_is_canceled(struct run_io *io);
+/* In a verify: is it what a killed run has left that is looked at?  Then there is nothing to wait for. */
+bool run_is_first_look(const struct run_io *io);
+/* The step has found that there was nothing to change, or failed before it changed anything. */
+void run_untouched(struct run_io *io);
 /* Facts that the journal keeps with the end of this step; later ones of one name win.  Takes `value`. */
 void run_note(struct run_io *io, const char *name, json_t *value);
 /* A line for the report's "needs a person" list, and the log. */

@@ -5,7 +5,6 @@
  */
 #include "watch_impl.h"
 #include "clock.h"
-#include "job.h"
 #include "loop.h"
 #include "watch_self.h"
 #include <stdio.h>
@@ -13,11 +12,8 @@
 #include <string.h>
 
 enum {
-	RING_MS = 1000,         /* between two pictures of the evidence */
-	REPLICA_LEAST_MS = 500, /* for one look at a slave */
-	REPLICA_MOST_MS = 3000,
+	RING_MS = 1000,       /* between two pictures of the evidence */
 	CHOICE_INTERVALS = 4, /* a condition that failover_on names has to last so long */
-	NAMES_MS = 10000,     /* for the names in `witnesses` */
 };
 
 struct watch_anchor *watch_hold(struct watch *w)
@@ -30,15 +26,6 @@ void watch_let_go(struct watch_anchor *a)
 {
 	if (!--a->holders)
 		free(a);
-}
-
-struct watch_member *watch_member(const struct watch *w, const struct conf_server *s)
-{
-	for (size_t i = 0; i < w->conf->n_servers; i++) {
-		if (w->members[i].conf == s)
-			return &w->members[i];
-	}
-	return NULL;
 }
 
 /* ---- judging ---- */
@@ -208,43 +195,6 @@ void watch_decided(struct watch *w)
 	watch_judge(w);
 }
 
-/* ---- slaves ---- */
-
-static void replica_changed(void *arg, const struct replica *r)
-{
-	struct watch_member *m = arg;
-	const struct replica_view *v = replica_view(r);
-	char who[80];
-
-	if (v->up != m->was_up || (v->silent_since != 0) != m->was_silent) {
-		snprintf(who, sizeof(who), "replica %s:%d", m->conf->hostname, m->conf->port);
-		evidence_say(m->w->evidence, who, "%s", v->up ? "it answers" : v->err.text);
-	}
-	m->was_up = v->up;
-	m->was_silent = v->silent_since != 0;
-	watch_judge(m->w);
-}
-
-static void start_replica(struct watch_member *m, size_t i)
-{
-	struct watch *w = m->w;
-	int64_t timeout = watch_interval(w);
-	struct replica_opts o = {
-		.poll_ms = w->master->replica_interval, .changed = replica_changed, .arg = m
-	};
-
-	timeout = timeout < REPLICA_LEAST_MS ? REPLICA_LEAST_MS : timeout;
-	o.timeout_ms = timeout > REPLICA_MOST_MS ? REPLICA_MOST_MS : timeout;
-	o.first_ms = w->opts.spread_ms + 50 * (int64_t)i;
-	m->was_up = m->was_silent = false;
-	m->replica = replica_new(w->env.loop, w->env.jobs, m->conf, &o);
-}
-
-static int priority_of(const struct watch *w, const struct conf_server *s)
-{
-	return s == w->master ? 0 : s->candidate_master ? 1 : 2;
-}
-
 static void stop_master(struct watch *w)
 {
 	if (!w->master)
@@ -267,9 +217,9 @@ void watch_set_master(struct watch *w, const struct conf_server *master)
 	for (size_t i = 0; i < w->conf->n_servers; i++) {
 		struct watch_member *m = &w->members[i];
 
-		link_set_priority(m->link, priority_of(w, m->conf));
+		link_set_priority(m->link, watch_member_priority(w, m->conf));
 		if (m->conf != master)
-			start_replica(m, i);
+			watch_member_follow(m, i);
 	}
 	watch_look_start(w);
 	watch_gather_quiet(w);
@@ -277,100 +227,7 @@ void watch_set_master(struct watch *w, const struct conf_server *master)
 		watch_keep_save(w);
 }
 
-/* ---- witnesses ---- */
-
-struct names {
-	struct watch_anchor *anchor;
-	const struct conf *conf;
-	const char *text;
-	struct witness_hosts hosts;
-};
-
-static bool find_witnesses(struct job *j, void *arg, struct err *e)
-{
-	struct names *n = arg;
-
-	return witness_parse(n->text, n->conf->defaults, job_deadline(j), &n->hosts, e);
-}
-
-static void link_changed(void *arg, struct link *l)
-{
-	(void)l;
-	watch_judge(arg);
-}
-
-static void use_witnesses(struct watch *w)
-{
-	w->n_extras = w->hosts.len;
-	w->extras = xzalloc((w->n_extras + 1) * sizeof(*w->extras));
-	for (size_t i = 0; i < w->n_extras; i++) {
-		const struct link_opts o = { .priority = 1 };
-		struct watch_extra *x = &w->extras[i];
-
-		x->conf = w->hosts.items[i];
-		x->link = link_new(w->env.links, x->conf, &o, link_changed, w);
-	}
-	if (w->master)
-		watch_gather_witnesses(w);
-}
-
-static void witnesses_found(struct job *j, void *arg, const struct err *e)
-{
-	struct names *n = arg;
-	struct watch *w = n->anchor->w;
-
-	(void)j;
-	if (w && e) {
-		watch_log(w, LOG_LV_ERROR, "witnesses: %s", e->text);
-		evidence_say(w->evidence, "manager", "witnesses: %s", e->text);
-	} else if (w) {
-		w->hosts = n->hosts;
-		n->hosts = (struct witness_hosts){ 0 };
-		use_witnesses(w);
-	}
-	watch_let_go(n->anchor);
-	n->anchor = NULL;
-}
-
-static void names_free(void *arg)
-{
-	struct names *n = arg;
-
-	if (n->anchor) /* never begun: the pool is closed */
-		watch_let_go(n->anchor);
-	witness_hosts_done(&n->hosts);
-	free(n);
-}
-
-static void start_witnesses(struct watch *w)
-{
-	const char *text = w->conf->servers[0]->witnesses;
-	struct names *n;
-
-	if (!text || !*text)
-		return;
-	n = xzalloc(sizeof(*n));
-	n->anchor = watch_hold(w);
-	n->conf = w->conf;
-	n->text = text;
-	job_start(w->env.jobs, job_new("look up witnesses", clock_in(NAMES_MS), find_witnesses,
-	                               witnesses_found, names_free, n));
-}
-
 /* ---- life ---- */
-
-static void start_members(struct watch *w)
-{
-	w->members = xzalloc(w->conf->n_servers * sizeof(*w->members));
-	for (size_t i = 0; i < w->conf->n_servers; i++) {
-		struct watch_member *m = &w->members[i];
-		const struct link_opts o = { .priority = priority_of(w, w->conf->servers[i]) };
-
-		m->w = w;
-		m->conf = w->conf->servers[i];
-		m->link = link_new(w->env.links, m->conf, &o, link_changed, w);
-	}
-}
 
 static void on_pause_end(void *arg)
 {
@@ -397,8 +254,8 @@ struct watch *watch_new(
 	watch_keep_load(w);
 	w->pause_timer = loop_timer_new(
 	        env->loop, w->pause.on ? w->pause.until : CLOCK_NEVER, on_pause_end, w);
-	start_members(w);
-	start_witnesses(w);
+	watch_members_start(w);
+	watch_witnesses_start(w);
 	watch_status(w, STATUS_FILE_INITIALIZING_MONITOR);
 	if (o->master)
 		watch_set_master(w, o->master);

@@ -67,6 +67,8 @@ static void gate_lock(const struct watch *w, struct watch_gate_view *v)
 {
 	if (w->probe.how == HOW_LOCKED)
 		set(v, true, "stop the other manager", "the lock is held by %s", w->look.holder);
+	else if (w->master && !w->master->advisory_lock)
+		set(v, false, NULL, "advisory_lock is off");
 	else
 		set(v, false, NULL, w->opts.no_lock ? "no lock is taken" : "no other manager");
 }

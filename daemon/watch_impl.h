@@ -3,6 +3,7 @@
  * watch_impl - what the parts of watch share.  Runs on: loop.
  *
  *	watch.c		life of a watch, judging, the state
+ *	watch_member.c	servers and witnesses
  *	watch_look.c	looks at the master: when, and what came of them
  *	watch_gather.c	asking everybody else
  *	watch_facts.c	facts (verdict.h) out of all that
@@ -52,7 +53,7 @@ struct watch_look {
 	struct probe *probe;
 	struct loop_timer *timer; /* the next one */
 	struct loop_timer *half;  /* the one under way has no answer at half its time */
-	int64_t begun;            /* of the last one */
+	int64_t begun_us;         /* of the last one */
 	int64_t deadline;
 	int64_t due;            /* of the next one */
 	int64_t took_ms;        /* of the last good one; -1 */
@@ -156,12 +157,18 @@ void watch_judge(struct watch *w); /* soon: once, after the present callback */
 void watch_judge_now(struct watch *w);
 void watch_event(struct watch *w, enum watch_event ev);
 void watch_set_master(struct watch *w, const struct conf_server *master); /* NULL: unknown */
-struct watch_member *watch_member(const struct watch *w, const struct conf_server *s);
 /* Does the verdict demand a failover by the settings, and for long enough? */
 bool watch_is_deadly(const struct watch *w);
 int64_t watch_interval(const struct watch *w);
 struct watch_anchor *watch_hold(struct watch *w);
 void watch_let_go(struct watch_anchor *a);
+
+/* ---- watch_member.c */
+void watch_members_start(struct watch *w);
+struct watch_member *watch_member(const struct watch *w, const struct conf_server *s);
+void watch_member_follow(struct watch_member *m, size_t i); /* it is a slave: look at it */
+int watch_member_priority(const struct watch *w, const struct conf_server *s);
+void watch_witnesses_start(struct watch *w);
 
 /* ---- watch_look.c */
 void watch_look_start(struct watch *w); /* a master is known now */

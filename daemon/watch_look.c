@@ -57,7 +57,7 @@ void watch_look_now(struct watch *w, int64_t deadline)
 		schedule(w, k->deadline + 1);
 		return;
 	}
-	k->begun = now;
+	k->begun_us = clock_us();
 	k->deadline = deadline;
 	k->cut_at = 0;
 	schedule(w, CLOCK_NEVER);
@@ -69,7 +69,7 @@ static void on_timer(void *arg)
 {
 	struct watch *w = arg;
 
-	watch_self_began(w->env.self, clock_ms() - w->look.due);
+	watch_self_count(w->env.self, WATCH_SELF_LATE, clock_us() - w->look.due * 1000);
 	watch_look_now(w, clock_in(watch_interval(w)));
 }
 
@@ -199,6 +199,8 @@ static void went_well(struct watch *w, const struct probe_report *r)
 	w->probe.last_good = r->ended;
 	w->probe.was_good = true;
 	k->took_ms = r->ended - r->begun;
+	if (!r->connected)
+		watch_self_count(w->env.self, WATCH_SELF_TRIP, clock_us() - k->begun_us);
 	k->lock_since = 0;
 	end_silence(w);
 	if (!k->said_good)
@@ -389,7 +391,7 @@ void watch_look_start(struct watch *w)
 {
 	const struct probe_opts o = { .ping_type = (enum conf_ping_type)w->master->ping_type,
 		.interval_ms = watch_interval(w),
-		.take_lock = !w->opts.no_lock,
+		.take_lock = !w->opts.no_lock && w->master->advisory_lock,
 		.report = on_report,
 		.cut = on_cut,
 		.arg = w };

@@ -29,10 +29,11 @@ struct watch_self {
 	char why[80];
 	int64_t pace;
 	int reads;
-	uint64_t late[WATCH_SELF_LATE];
+	uint64_t counts[WATCH_SELF_COUNTS][WATCH_SELF_BINS];
 };
 
-const int watch_self_late_ms[WATCH_SELF_LATE - 1] = { 1, 2, 5, 10, 20, 50, 100 };
+const int64_t watch_self_bounds_us[WATCH_SELF_BINS - 1] = { 100, 200, 500, 1000, 2000, 5000, 10000,
+	20000, 50000, 100000, 200000, 500000, 1000000 };
 
 static int64_t wall_offset(void)
 {
@@ -144,16 +145,16 @@ void watch_self_leave(struct watch_self *s)
 	s->reads--;
 }
 
-void watch_self_began(struct watch_self *s, int64_t late_ms)
+void watch_self_count(struct watch_self *s, enum watch_self_count what, int64_t us)
 {
 	size_t i = 0;
 
-	while (i < WATCH_SELF_LATE - 1 && late_ms >= watch_self_late_ms[i])
+	while (i < WATCH_SELF_BINS - 1 && us >= watch_self_bounds_us[i])
 		i++;
-	s->late[i]++;
+	s->counts[what][i]++;
 }
 
-const uint64_t *watch_self_late(const struct watch_self *s)
+const uint64_t *watch_self_counts(const struct watch_self *s, enum watch_self_count what)
 {
-	return s->late;
+	return s->counts[what];
 }

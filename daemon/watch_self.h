@@ -33,13 +33,15 @@ const char *watch_self_why(const struct watch_self *s, int64_t hold_ms);
 int64_t watch_self_since(const struct watch_self *s); /* of the last tilt; 0: never */
 
 /*
- * How late looks begin, counted: below 1, 2, 5, 10, 20, 50, 100 ms, and later.  What delays one delays
- * all; a look that failed late by our own fault would be taken for the server's.
+ * What is counted of all looks: how late they began (what delays one delays all), and how long the good
+ * ones took on a session that was there already.  Bin i holds what was below watch_self_bounds_us[i], the
+ * last one the rest.
  */
-enum { WATCH_SELF_LATE = 8 };
-extern const int watch_self_late_ms[WATCH_SELF_LATE - 1];
-void watch_self_began(struct watch_self *s, int64_t late_ms);
-const uint64_t *watch_self_late(const struct watch_self *s);
+enum { WATCH_SELF_BINS = 14 };
+extern const int64_t watch_self_bounds_us[WATCH_SELF_BINS - 1];
+enum watch_self_count { WATCH_SELF_LATE, WATCH_SELF_TRIP, WATCH_SELF_COUNTS };
+void watch_self_count(struct watch_self *s, enum watch_self_count what, int64_t us);
+const uint64_t *watch_self_counts(const struct watch_self *s, enum watch_self_count what);
 
 /* Reading whole clusters is what costs most: how often each may (60 s and more), how many at once. */
 void watch_self_set_pace(struct watch_self *s, size_t clusters);

@@ -175,7 +175,7 @@ static void ended(void *arg, struct snapshot *s)
 	const struct topology_opts o = { .max_delay = -1,
 		.ignore_fail_on_start = w->opts.ignore_fail_on_start };
 	AUTO(snapshot) struct snapshot *mine = s;
-	AUTO(topology) struct topology *t = topology_classify(s, &o);
+	AUTO(topology) struct topology *t = topology_classify(mine, &o);
 	bool for_death = k->for_death;
 
 	k->run = NULL;

@@ -49,6 +49,8 @@ static const struct row rows[] = {
 	        { "hold", OPT_FLAG, .help = "keep a record, and its unit from starting again" } },
 	{ ARGS_FENCE, AT(no_stop),
 	        { "no-stop", OPT_FLAG, .help = "KILL at once, without asking first" } },
+	{ ARGS_FENCE, AT(no_settle),
+	        { "no-settle", OPT_FLAG, .help = "do not wait whether something brings it back" } },
 	{ ARGS_FENCE, AT(token),
 	        { "token", OPT_STR, .arg = "WORD", .help = "whose fence it is, for the record" } },
 	{ ARGS_VIP, AT(vip_add),
@@ -238,8 +240,10 @@ bool args_parse(unsigned programs, int argc, char **argv, struct args *ret, stru
 	struct opt table[ARRAY_LEN(rows) + 1];
 
 	make_table(programs, &a, table);
-	if (!opt_parse(table, argc, argv, programs == ARGS_FILES ? &a.word_count : NULL, e))
+	if (!opt_parse(table, argc, argv, programs == ARGS_FILES ? &a.word_count : NULL, e)) {
+		args_done(&a);
 		return false;
+	}
 	a.words = argv + 1;
 	*ret = a;
 	return true;

@@ -61,7 +61,7 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	/* probe, fence, release, vip */
 	int64_t port, timeout; /* 0: not given */
 	const char *write_test_dir;
-	bool hold, no_stop;
+	bool hold, no_stop, no_settle;
 	const char *token;
 	bool vip_add, vip_drop, vip_show, force, json;
 	const char *address, *device, *label;

@@ -419,6 +419,13 @@ static void end_servers(struct fence *f)
 	}
 }
 
+static int64_t settle_time(const struct fence *f)
+{
+	if (f->a->no_settle)
+		return 0;
+	return f->unsure || f->came_back ? SETTLE_UNSURE_MS : SETTLE_MS;
+}
+
 /* Until nothing has been seen for the settle time, or the deadline. */
 static void end_all(struct fence *f)
 {
@@ -431,8 +438,7 @@ static void end_all(struct fence *f)
 		end_servers(f);
 		if (f->now.count)
 			quiet_since = clock_ms();
-		else if (clock_ms() - quiet_since >=
-		         (f->unsure || f->came_back ? SETTLE_UNSURE_MS : SETTLE_MS))
+		else if (clock_ms() - quiet_since >= settle_time(f))
 			return;
 		if (clock_left(f->deadline) <= LOOK_EVERY_MS)
 			return;

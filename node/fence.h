@@ -5,7 +5,8 @@
  *
  * The result is one JSON object, in which "result" is
  *	fenced	   shown to be down: the processes have ended, nothing listens on the port, nobody holds the
- *		   data directory's locks, and nothing brought it back within the settle time;
+ *		   data directory's locks, and nothing brought it back within the settle time (with
+ *		   --no-settle nobody waits for that: to be asked again later, without it);
  *	unproven   something of this could not be shown: "facts" say what;
  *	failed	   it is known to run on.
  * Only processes that run a MySQL or MariaDB server *and* are known to be the one of this port are

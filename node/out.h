@@ -6,7 +6,8 @@
  * Made anew under its final name, for us alone (0600), never through a link; what had the name
  * before is removed.  It belongs to whom its folder belongs to, as far as we may give it away.
  *
- * The own thread writes while the caller goes on reading: both take about as long.
+ * The own thread writes while the caller goes on reading: both take about as long.  It writes past
+ * the page cache where the file system lets it: copying into it took more time than all else here.
  */
 #pragma once
 #include "mem.h"

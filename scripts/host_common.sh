@@ -76,8 +76,8 @@ node_on() {
 	shift 2
 	if [ -n "${MHAD_CHANNEL:-}" ]; then
 		mhactl via --timeout="${_seconds}000" "$_host" "$@"
-		_rc=$?
-		case $_rc in 127 | 254) ;; *) return $_rc ;; esac
+		_got=$?
+		case $_got in 127 | 254) ;; *) return $_got ;; esac
 	fi
 	is_plain "$_host" || return 255
 	ssh_way "$_host"
@@ -85,7 +85,7 @@ node_on() {
 	timeout $((_seconds + 1)) ssh -n -o BatchMode=yes ${NODE_SSH_OPTIONS:-${ssh_options:--o StrictHostKeyChecking=accept-new}} \
 		-o ConnectTimeout="$_seconds" -p "$to_port" "$to_user@$to_address" \
 		"PATH=\$PATH:/usr/local/bin mha-node $*"
-	_rc=$?
-	case $_rc in 124 | 137 | 143) return 255 ;; esac
-	return $_rc
+	_got=$?
+	case $_got in 124 | 137 | 143) return 255 ;; esac
+	return $_got
 }

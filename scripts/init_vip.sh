@@ -9,7 +9,7 @@ here=${0%/*}
 . "$here/vip_common.sh"
 [ $# = 1 ] || die "usage: ${0##*/} MASTER_HOST"
 vip_load
-vip_take "$1" || die "$VIP was not set up on $1 (exit status $?)"
+vip_take "$1" "$VIP_ASK_MS" || die "$VIP was not set up on $1 (exit status $?)"
 # shellcheck disable=SC2034 # of vip_common.sh
 new_host=$1
 read_vip_place '' || die "$READ_VIP was not set up (exit status $?)"

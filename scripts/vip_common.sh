@@ -64,16 +64,20 @@ vip_all() {
 	done
 	for _p in $_pids; do
 		wait "$_p"
-		_rc=$?
-		[ $_rc -le $_worst ] || _worst=$_rc
+		_one=$?
+		[ $_one -le $_worst ] || _worst=$_one
 	done
 	return $_worst
 }
 
-# Take every address of the master to HOST.  3: somebody else has one of them.
+# Take every address of the master to HOST, when the network has been asked for so many ms.  3: somebody else has one.
 vip_take() {
-	vip_all "$1" 10 "$VIP" --add --timeout="$VIP_ASK_MS"
+	vip_all "$1" 10 "$VIP" --add --timeout="$2"
 }
+
+# Enough to notice a mistake, where the address was given up or nobody had it just before.
+# shellcheck disable=SC2034 # of the scripts
+short_ms=20
 
 vip_take_by_force() {
 	vip_all "$1" 10 "$VIP" --add --force --timeout=1

@@ -7,12 +7,14 @@ What a test wants to stay broken it does itself: server.kill(), host.off().
 import contextlib
 import os
 import shutil
+import struct
 
 import pymysql
 
 from . import ssh
 from .fetch import cache
-from .util import HERE, PYTHON, LabError, sh, until
+from .flavour import ACCOUNTS
+from .util import HERE, PYTHON, LabError, Unavailable, sh, until
 
 PLUG_PORT = 13300
 
@@ -87,6 +89,50 @@ def out_of_connections(server):
     finally:
         for c in held:
             c._force_close()
+
+
+@contextlib.contextmanager
+def crowded(server):
+    """Out of connections, and so far beyond the limit that no reserved slot and no session that ends helps."""
+    most = server.variable("max_connections")
+    with out_of_connections(server):
+        server.set(max_connections=most // 2)
+        try:
+            yield
+        finally:
+            server.set(max_connections=most)
+
+
+def end_sessions(server, user="mha"):
+    """KILL what that account has open."""
+    for (i,) in server.sql("SELECT id FROM information_schema.processlist WHERE user=%s", user):
+        with contextlib.suppress(pymysql.OperationalError):  # it was quicker
+            server.sql(f"KILL {i}")
+
+
+@contextlib.contextmanager
+def password_changed(server, user="mha"):
+    """The account has another password; its sessions go on.  Slaves follow, as with any statement."""
+    def change(password):
+        if server.flavour.name == "my56":
+            server.sql(f"SET PASSWORD FOR '{user}'@'%%' = PASSWORD(%s)", password)
+        else:
+            server.sql(f"ALTER USER '{user}'@'%%' IDENTIFIED BY %s", password)
+    change("another")
+    try:
+        yield
+    finally:
+        change(ACCOUNTS[user])
+
+
+@contextlib.contextmanager
+def account_locked(server, user="mha"):
+    """Nobody logs in with it any more; its sessions go on.  MySQL 5.6 has no such thing."""
+    server.sql(f"ALTER USER '{user}'@'%' ACCOUNT LOCK")
+    try:
+        yield
+    finally:
+        server.sql(f"ALTER USER '{user}'@'%' ACCOUNT UNLOCK")
 
 
 # ---- hosts ------------------------------------------------------------------------------------
@@ -169,6 +215,26 @@ def new_host_keys(host):
     finally:
         if host.on:
             change(host.name)
+
+
+class WallClock:
+    """A wall clock that one program of a host lives by: start it with `env`, then set()."""
+
+    def __init__(self, host):
+        if not shutil.which("cc"):
+            raise Unavailable("no C compiler: nothing can set one program's wall clock")
+        self.file = host.path("/srv/wallclock")
+        self.set(0)
+        library = host.path("/usr/local/lib/wallclock.so")
+        library.parent.mkdir(parents=True, exist_ok=True)
+        sh("cc", "-shared", "-fPIC", "-o", library, HERE / "wallclock.c")
+        self.env = {"LD_PRELOAD": "/usr/local/lib/wallclock.so", "WALLCLOCK": "/srv/wallclock"}
+
+    def set(self, seconds):
+        """So many seconds away from what it is."""
+        mode = "r+b" if self.file.exists() else "wb"
+        with open(self.file, mode) as f:
+            f.write(struct.pack("=q", seconds))
 
 
 # ---- network ----------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ class Mhad:
         text = cluster.conf_text(**settings) if mha else native(cluster, **settings)
         return self.host.write(f"/etc/mhad/clusters.d/{name}.{'cnf' if mha else 'conf'}", text, 0o600)
 
-    def start(self, *args):
-        self.proc = self.host.start(["mhad", *args])
+    def start(self, *args, env=None):
+        self.proc = self.host.start(["mhad", *args], env=env)
         until("mhad is ready", lambda: "Ready:" in self.proc.err or not self.proc.running, 10)
         if not self.proc.running:
             raise LabError(f"mhad has ended: {self.proc.err}")

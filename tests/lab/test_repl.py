@@ -170,10 +170,10 @@ def test_slaves_of_a_dead_master(lab, flavour, mode):
     db1.kill()
     for r in (a, b):
         r.do("purge:0", "stop_io", "stop_io", "start_sql", "start_sql")
-        got = r.do("@deadline:20000", "wait")
-        assert not got["half"] and (got["exec_file"], got["exec_pos"]) == (got["read_file"], got["read_pos"])
+        r.do("@deadline:20000", "wait")
     assert rows(db2) == rows(db3) == want
-    at = a.do("position")
+    got, at = a("stop_sql", "look", "position")[1:]
+    assert not got["half"] and (got["exec_file"], got["exec_pos"]) == (got["read_file"], got["read_pos"])
     a.do("forget", "forget", "read_only:0", "read_only:0")
     assert not db2.status() and not db2.variable("read_only")
     got = b.do(to(db2, (at["file"], at["pos"])))
@@ -247,7 +247,7 @@ def test_mode_changes(lab, flavour):
     """A GTID slave goes by positions, and back: nothing of the old mode is in the way."""
     db1, db2 = start(lab, flavour, "gtid", 2)
     if flavour == "my97":
-        change(db2, "%_AUTO_POSITION=1, GTID_ONLY=1".replace("%", "SOURCE"))
+        change(db2, "REQUIRE_ROW_FORMAT=1, GTID_ONLY=1")
         db2.start_slave()
     file, pos = db1.position()
     Repl(db2).do("@deadline:15000", f"follow:host={db1.addr},port=3306,by=position,file={file},pos={pos}")
@@ -314,14 +314,19 @@ def test_source_is_not_there(lab, flavour, mode):
 
 
 def test_source_is_silent(lab, flavour, mode):
-    """A frozen source: nothing but "still connecting" can be said; stopping it again takes no time."""
+    """A frozen source: nothing but "still connecting" can be said, and stopping the receiver ends in time, too."""
     db1, db2, db3 = start(lab, flavour, mode)
     at = db3.position()
     with fault.frozen(db3):
         got = Repl(db2).one("@deadline:1500", to(db3, at))
         refused(got, "lost")
         assert got["ms"] < 1500 + SLACK
-        assert Repl(db2).do("stop_io")["ms"] < 1000
+        got = Repl(db2).one("@deadline:4000", "stop_io")
+        if flavour == "ma118":  # it hears of nothing while it waits for the greeting
+            refused(got, "lost")
+            assert got["ms"] < 4000 + SLACK
+        else:
+            assert got["ok"] and got["ms"] < (3000 if flavour == "my97" else 1000)  # which looks up every 2 s
     Repl(db2).do("@deadline:20000", to(db3, at))
 
 
@@ -365,7 +370,7 @@ def test_applier_with_an_error(lab, flavour, mode):
     r = Repl(db2)
     r.do("stop_io")
     got = refused(r.one("wait"), "precondition", 1062)
-    assert "1062" in got["text"] or "Duplicate" in got["text"], got
+    assert "Duplicate entry" in got["text"], str(got)
     refused(r("start_sql", "wait")[-1], "precondition", 1062)
     at = r.do("look")
     refused(r.one("@deadline:15000", to(db1, (at["exec_file"], at["exec_pos"]))), "precondition", 1062)
@@ -400,12 +405,13 @@ def test_half_received(lab, flavour, mode, workers):
     want = rows(db1)
     half_received(db1, db2)
     r = Repl(db2)
-    got = r.do("@deadline:30000", "wait")
-    assert got["half"] and rows(db2) == want
+    r.do("@deadline:30000", "wait")
+    assert rows(db2) == want
     got = r.do("@deadline:30000", "stop_sql")
     assert got["ms"] < 4000, got
     assert db2.status()["Slave_SQL_Running"] == "No" and rows(db2) == want
     at = r.do("@deadline:10000", "look")
+    assert at["half"]
     r.do("@deadline:20000", to(db1, (at["exec_file"], at["exec_pos"])))
     lab.until("it goes on", lambda: db2.one("SELECT COUNT(*) FROM shop.big") == 40)
     goes_on(db1, db2)
@@ -523,7 +529,12 @@ def test_statements_of_a_client(lab):
 
 # ---- servers that do not answer -------------------------------------------------------------------
 STEPS = ("look", "position", "stop_io", "start_io", "stop_sql", "start_sql", "wait", "flush", "purge:1", "forget", "read_only:1",
-         "is_read_only", "kill", "lock_tables", "semisync:11", "events", "token:shop", "set_token:shop:1")
+         "is_read_only", "kill", "lock_tables", "semisync:11", "events", "enable_events", "token:shop", "set_token:shop:1")
+
+
+def all_stopped(server):
+    tasks = Path(f"/proc/{server.pid}/task").iterdir()
+    return all((t / "stat").read_text().rpartition(")")[2].split()[0] == "T" for t in tasks)
 
 
 def test_frozen_server(lab, flavour):
@@ -534,6 +545,7 @@ def test_frozen_server(lab, flavour):
                               "@deadline:5000", "look")
         lab.until("it has logged in", lambda: lab.manager.path("/root/there").exists(), every=0.005)
         with fault.frozen(db2):
+            lab.until("all of it stands still", lambda: all_stopped(db2), every=0.002)
             lab.manager.path("/root/go").touch()
             lab.until(f"{step} ends", lambda: lab.manager.path("/root/done").exists(), every=0.005)
         lab.manager.path("/root/back").touch()

@@ -29,6 +29,7 @@ static struct conf *conf;
 static struct link *links[LINKS_MAX];
 static struct hookline *line;
 static struct str input = STR_INIT;
+static bool vip_off; /* the last `stop` ended well */
 
 static int64_t now_us(void)
 {
@@ -108,10 +109,12 @@ static void ended(void *arg, const struct hook *h, const struct str *output, con
 	struct call *c = arg;
 	char code[HOOK_CODE_MAX];
 	json_t *args = json_array(),
-	       *out = json_stringn_nocheck(output->p, output->len > 200 ? 200 : output->len);
+	       *out = json_stringn_nocheck(output->p, output->len > 4000 ? 4000 : output->len);
 
 	for (const char *const *a = hook_args(h); *a; a++)
 		json_array_append_new(args, json_string(*a));
+	if (str_starts(c->name, "stop"))
+		vip_off = !e;
 	print(json_pack("{s:s, s:s, s:I, s:s, s:i, s:o, s:I, s:s, s:o}", "ev", "ended", "name",
 	        c->name, "us", (json_int_t)(now_us() - c->began), "code", hook_code(e, code),
 	        "status", e ? hook_status(e) : 0, "output", out, "bytes", (json_int_t)output->len,
@@ -132,6 +135,8 @@ static void run(char **w, int n)
 	}
 	hookline_equip(line, h);
 	hook_set_env(h, "MHAD_TOKEN", "7");
+	if (str_is(w[1], "start") && vip_off)
+		hook_set_env(h, "MHAD_VIP_OFF", "yes");
 	c = xzalloc(sizeof(*c));
 	snprintf(c->name, sizeof(c->name), "%s", w[1]);
 	c->began = now_us();

@@ -130,6 +130,7 @@ static bool do_look(struct repl *r, char *arg, int64_t d, json_t *j, struct err 
 	if (!repl_look(r, d, &n, e))
 		return false;
 	put_now(j, &n);
+	put_number(j, "half", repl_has_half(&n));
 	return true;
 }
 
@@ -179,7 +180,7 @@ static bool do_wait(struct repl *r, char *arg, int64_t d, json_t *j, struct err 
 	struct repl_whole w = { .pos = 0 };
 	AUTO(gtid) struct gtid_set *set = NULL;
 	char *colon = strchr(arg, ':');
-	struct repl_applied done;
+	struct repl_now n;
 
 	if (*arg == '=') {
 		set = gtid_set_parse(repl_is_mariadb(r) ? GTID_MARIADB : GTID_MYSQL, arg + 1, e);
@@ -189,10 +190,9 @@ static bool do_wait(struct repl *r, char *arg, int64_t d, json_t *j, struct err 
 		w.file = arg;
 		w.pos = strtoull(colon + 1, NULL, 10);
 	}
-	if (!repl_wait_applied(r, *arg ? &w : NULL, d, &done, e))
+	if (!repl_wait_applied(r, *arg ? &w : NULL, d, e) || !repl_look(r, d, &n, e))
 		return false;
-	put_now(j, &done.at);
-	put_number(j, "half", done.half);
+	put_now(j, &n);
 	return true;
 }
 

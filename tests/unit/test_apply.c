@@ -68,13 +68,13 @@ static char *write_text(const char *dir, const char *name, const char *text)
 static void test_index_gets_a_line_like_the_others(void **state)
 {
 	AUTO(free) char *path = write_text(*state, "relay.index", "./r.000001\n./r.000009");
-	AUTO(free) char *on_disk = write_text(*state, "r.000012", "");
 	AUTO(free) char *next = NULL, *file = NULL;
 	struct relay_index x;
 	struct err e = { 0 };
 	char text[100] = "";
 	FILE *f;
 
+	free(write_text(*state, "r.000012", ""));
 	assert_true(relay_index_read(path, &x, &e));
 	assert_int_equal(x.lines.len, 2);
 	assert_true(x.torn);
@@ -90,6 +90,22 @@ static void test_index_gets_a_line_like_the_others(void **state)
 	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
 	fclose(f);
 	assert_string_equal(text, "./r.000001\n./r.000009\n./r.000013\n");
+}
+
+/* Lines in another order, and without their files. */
+static void test_index_next_is_behind_all(void **state)
+{
+	AUTO(free)
+	char *path = write_text(*state, "r.index", "./r.000014\n./q.000020\n./r.000003\n");
+	AUTO(free) char *next = NULL;
+	struct relay_index x;
+	struct err e = { 0 };
+
+	free(write_text(*state, "r.000012", ""));
+	assert_true(relay_index_read(path, &x, &e));
+	next = relay_index_next(&x, &e);
+	assert_string_equal(next, "r.000015");
+	relay_index_done(&x);
 }
 
 static void test_index_that_is_none(void **state)
@@ -569,6 +585,7 @@ int main(void)
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 	const struct CMUnitTest tests[] = {
 		IN_FOLDER(test_index_gets_a_line_like_the_others),
+		IN_FOLDER(test_index_next_is_behind_all),
 		IN_FOLDER(test_index_that_is_none),
 		IN_FOLDER(test_state_is_found_again),
 		IN_FOLDER(test_state_of_somebody_else),

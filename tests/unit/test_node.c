@@ -68,6 +68,10 @@ static void test_password_is_gone_from_the_command_line(void **state)
 	assert_null(strstr(l.text[2], "secret"));
 	assert_null(strstr(l.text[4], "secret"));
 	args_done(&a);
+	/* Nor is it kept, when what follows is wrong: the sanitizer would see it. */
+	LINE(&l, "--slave_pass=secret1", "--frobnicate");
+	assert_false(args_parse(ARGS_DIFF, l.argc, l.argv, &a, &e));
+	assert_null(strstr(l.text[1], "secret"));
 }
 
 static void test_each_program_has_its_own_options(void **state)
@@ -150,6 +154,9 @@ static void test_log_names(void **state)
 	(void)state;
 	assert_split("mysql-bin.000003", true, 9, 3);
 	assert_split("a.b.1000000", true, 3, 1000000);
+	assert_split("a.2147483647", true, 1, 2147483647);
+	assert_split("a.2147483648", false, 0, 0);
+	assert_split("a.18446744073709551615", false, 0, 0);
 	assert_split("mysql-bin.index", false, 0, 0);
 	assert_split("mysql-bin.", false, 0, 0);
 	assert_split("mysql-bin", false, 0, 0);

@@ -193,11 +193,11 @@ static void on_done(void *arg, struct run *r, enum run_result result)
 	loop_stop(f->loop);
 }
 
-static void restore(void *ctx, const char *step, const json_t *facts)
+static void restore(void *ctx, const char *step, enum run_line line, const json_t *facts)
 {
 	struct world *w = ctx;
 
-	if (str_is(step, "look"))
+	if (str_is(step, "look") && line == RUN_ENDED_WELL)
 		w->remembered = (int)json_integer_value(json_object_get(facts, "answer"));
 }
 
