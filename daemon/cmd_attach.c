@@ -51,6 +51,10 @@ static void finish(struct attach *a, const json_t *value)
 	const char *ip = json_string_value(json_object_get(value, "ip"));
 	const char *gate = json_string_value(json_object_get(value, "gate"));
 
+	if (str_is(how, "failover")) {
+		end(a, (int)json_integer_value(json_object_get(value, "exit")));
+		return;
+	}
 	if (str_is(how, "dead")) {
 		end(a, cmd_manager_dead(a->m, host ? host : "?", ip ? ip : "?",
 		               (int)json_integer_value(json_object_get(value, "port")), gate));

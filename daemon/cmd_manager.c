@@ -4,11 +4,13 @@
  * running mhad watches the same file, cmd_attach.c takes over.  Runs on: loop.
  */
 #include "cmd_manager.h"
+#include "act.h"
 #include "clock.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"
 #include "loop.h"
+#include "str.h"
 #include "watch.h"
 #include "watch_self.h"
 #include <signal.h>
@@ -25,6 +27,8 @@ struct session {
 	struct manager *m;
 	struct loop *loop;
 	struct watch *watch;
+	struct act *act; /* NULL: masterha_master_monitor */
+	bool told;
 	int code;
 };
 
@@ -128,10 +132,32 @@ static void on_dead(void *arg, struct watch *w)
 		finish(s, CMD_FAILED);
 		return;
 	}
+	if (s->act && act_dead(s->act))
+		return;
 	g = watch_blocked(w);
 	if (g != GATE_COUNT)
 		watch_gate(w, g, &v);
 	finish(s, cmd_manager_dead(s->m, master->hostname, master->ip, master->port, v.text));
+}
+
+/* As MHA: one failover, then the end. */
+static void failed_over(void *arg, const struct failover_report *r)
+{
+	struct session *s = arg;
+
+	s->code = r->exit;
+}
+
+static void act_ended(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->code && s->m->wait_on_failover_error > 0) {
+		log_info("Waiting for %lld seconds before exit..",
+		        (long long)s->m->wait_on_failover_error);
+		sleep((unsigned)s->m->wait_on_failover_error);
+	}
+	loop_stop(s->loop);
 }
 
 static void on_failed(void *arg, struct watch *w, const struct err *e)
@@ -147,8 +173,19 @@ static void on_failed(void *arg, struct watch *w, const struct err *e)
 static void on_signal(void *arg, int signo)
 {
 	(void)signo;
+	struct session *s = arg;
+
+	/* A failover is brought to an end that is one: undone, or done. */
+	if (act_is_running(s->act) && !s->told) {
+		s->told = true;
+		log_warning(
+		        "Got terminate signal during failover. It ends after this step; a second "
+		        "signal ends it here, and the same command takes it up again.");
+		act_cancel(s->act, "Got terminate signal during failover. Exit.");
+		return;
+	}
 	log_info("Got terminate signal. Exit.");
-	finish(arg, CMD_FAILED);
+	finish(s, CMD_FAILED);
 }
 
 static void stood_still(void *arg, int64_t gap_ms)
@@ -177,13 +214,25 @@ static int watch(struct manager *m)
 		.failover_interval =
 		        m->last_failover_minute >= 0 ? m->last_failover_minute * 60000 : -1,
 		.master = m->repl.topology->master->snap->conf,
+		.workdir = m->workdir,
 		.status_pid = getpid() };
 
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		loop_signal_new(s.loop, signals[i], on_signal, &s);
 	o.status = TAKE(m->status);
 	s.watch = watch_new(&env, m->conf, &o);
+	if (!m->monitor)
+		s.act = act_new(s.watch,
+		        &(struct act_opts){ .env = { s.loop, env.jobs, env.links, env.state_dir },
+		                .by = "masterha_manager",
+		                .failover = m->failover,
+		                .done = failed_over,
+		                .ended = act_ended,
+		                .arg = &s });
+	if (s.act)
+		act_resume(s.act);
 	loop_run(s.loop);
+	act_free(s.act);
 	watch_free(s.watch); /* the status file goes; the process ends without more */
 	return s.code;
 }
@@ -232,26 +281,55 @@ static int manage(struct manager *m)
 	return watch(m);
 }
 
-/* Options of the failover that follows are taken here and used there. */
-#define FAILOVER_OPTS                                                                              \
-	{ "skip_save_master_binlog", OPT_FLAG, .to = NULL },                                       \
-	        { "remove_dead_master_conf|remove_orig_master_conf", OPT_FLAG, .to = NULL },       \
-	        { "skip_change_master", OPT_FLAG, .to = NULL },                                    \
-	        { "skip_disable_read_only", OPT_FLAG, .to = NULL },                                \
-	        { "ignore_binlog_server_error", OPT_FLAG, .to = NULL },                            \
-	        { "wait_on_failover_error", OPT_INT, .to = NULL, .min = 0, .max = INT32_MAX },     \
-	        { "wait_until_gtid_in_sync", OPT_INT, .to = NULL, .min = 0, .max = 1 },            \
+/* Options of the failover that follows. */
+#define FAILOVER_OPTS(m)                                                                           \
+	{ "skip_save_master_binlog", OPT_FLAG, .to = &(m)->failover.skip_save },                   \
+	        { "remove_dead_master_conf|remove_orig_master_conf", OPT_FLAG,                     \
+		        .to = &(m)->failover.remove_dead_conf,                                     \
+		        .help = "take the dead master's block out of the file" },                  \
+	        { "skip_change_master", OPT_FLAG, .to = &(m)->failover.skip_change_master },       \
+	        { "skip_disable_read_only", OPT_FLAG,                                              \
+		        .to = &(m)->failover.skip_disable_read_only },                             \
+	        { "ignore_binlog_server_error", OPT_FLAG,                                          \
+		        .to = &(m)->failover.ignore_binlog_server_error },                         \
+	        { "wait_on_failover_error", OPT_INT, .to = &(m)->wait_on_failover_error,           \
+		        .arg = "SECONDS", .min = 0, .max = INT32_MAX,                              \
+		        .help = "wait so long before an exit by a failover's error (0)" },         \
+	        { "wait_until_gtid_in_sync", OPT_INT, .to = &(m)->wait_gtid, .min = 0, .max = 1 }, \
+	        { "new_master_host", OPT_STR, .to = &(m)->new_host, .arg = "HOST",                 \
+		        .help = "this one becomes the master, or none" },                          \
+	        { "new_master_port", OPT_INT, .to = &(m)->new_port, .min = 1, .max = 65535 },      \
 	{                                                                                          \
-		"new_master_host|new_master_port|dead_master_host|dead_master_ip|dead_master_"     \
-		"port",                                                                            \
-		        OPT_STR, .to = NULL                                                        \
+		"dead_master_host|dead_master_ip|dead_master_port", OPT_STR, .to = NULL            \
 	}
+
+static bool find_new_master(struct manager *m, int *ret_code)
+{
+	struct err e = { 0 };
+
+	for (size_t i = 0; m->new_host && i < m->conf->n_servers; i++) {
+		const struct conf_server *s = m->conf->servers[i];
+
+		if (str_is(s->hostname, m->new_host) && s->port == m->new_port)
+			m->failover.new_master = s;
+	}
+	if (!m->new_host || m->failover.new_master)
+		return true;
+	err_set(&e, ERR_CONFIG, 0, "--new_master_host=%s: no server of the file is %s:%lld",
+	        m->new_host, m->new_host, (long long)m->new_port);
+	*ret_code = cmd_fail(m->cmd, CMD_USAGE, &e);
+	return false;
+}
 
 static int start(struct cmd *c, int argc, char **argv, bool monitor)
 {
-	struct manager m = {
-		.cmd = c, .monitor = monitor, .interactive = monitor, .last_failover_minute = -1
-	};
+	struct manager m = { .cmd = c,
+		.monitor = monitor,
+		.interactive = monitor,
+		.last_failover_minute = -1,
+		.new_port = 3306,
+		.wait_gtid = 1,
+		.failover = { .failover_interval = -1, .ssh_reachable = 2 } };
 	const struct opt opts[] = {
 		CMD_OPTS_CLUSTER(c),
 		{ "manager_workdir|workdir", OPT_STR, .to = &m.workdir, .arg = "DIR",
@@ -270,11 +348,11 @@ static int start(struct cmd *c, int argc, char **argv, bool monitor)
 		        .help = "an earlier failover does not stand against the next" },
 		{ "last_failover_minute", OPT_INT, .to = &m.last_failover_minute, .arg = "MINUTES",
 		        .min = 0, .max = 43200, .help = "... for so long (480)" },
-		{ "skip_check_ssh|skip_ssh_check", OPT_FLAG, .to = &m.skip_ssh },
+		{ "skip_check_ssh|skip_ssh_check", OPT_FLAG, .to = NULL },
 		{ "monitor_only|check_only|check_repl_health", OPT_FLAG, .to = NULL },
 		{ "socket", OPT_STR, .to = &m.socket, .arg = "PATH",
 		        .help = "of a running mhad, which is asked whether it watches the file" },
-		FAILOVER_OPTS,
+		FAILOVER_OPTS(&m),
 		CMD_OPTS_COMMON(c),
 		{ 0 },
 	};
@@ -283,7 +361,13 @@ static int start(struct cmd *c, int argc, char **argv, bool monitor)
 	if (!cmd_parse(c, opts, argc, argv, NULL, &code))
 		return code;
 	m.conf = cmd_load(c, &code);
-	return m.conf ? manage(&m) : code;
+	if (!m.conf || !find_new_master(&m, &code))
+		return code;
+	m.failover.ignore_last_failover = m.ignore_last_failover;
+	m.failover.no_gtid_wait = !m.wait_gtid;
+	if (m.last_failover_minute >= 0)
+		m.failover.failover_interval = m.last_failover_minute * 60000;
+	return manage(&m);
 }
 
 int cmd_manager(struct cmd *c, int argc, char **argv)

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "cmd_repl.h"
+#include "failover.h"
 #include "status_file.h"
 
 enum {
@@ -17,11 +18,14 @@ struct manager {
 	const struct conf *conf;
 	bool monitor; /* masterha_master_monitor: no failover follows */
 	const char *workdir, *log, *socket;
-	bool ignore_fail_on_start, ignore_last_failover, skip_ssh;
+	bool ignore_fail_on_start, ignore_last_failover;
 	int64_t interactive, wait_on_error, last_failover_minute;
+	/* Of the failover that follows. */
+	struct failover_opts failover;
+	const char *new_host;
+	int64_t new_port, wait_on_failover_error, wait_gtid;
 	struct cmd_repl repl;
 	struct status_file *status;
-	int code;
 };
 
 /* Ask a running mhad for this file, and stand for the cluster there.  Returns the exit code, or

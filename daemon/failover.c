@@ -229,6 +229,20 @@ bool failover_is_unfinished(const char *state_dir, const char *cluster)
 	return is;
 }
 
+const struct conf_server *failover_unfinished(const char *state_dir, const struct conf *c)
+{
+	struct journal *j = state_dir ? journal_open(state_dir, c->name, NULL) : NULL;
+	const json_t *head = j ? json_array_get(journal_unfinished(j), 0) : NULL;
+	const char *id = json_string_value(json_object_get(json_object_get(head, "facts"), "dead"));
+	const struct conf_server *found = NULL;
+
+	for (size_t i = 0; id && i < c->n_servers; i++)
+		if (str_is(c->servers[i]->id, id))
+			found = c->servers[i];
+	journal_close(j);
+	return found;
+}
+
 struct failover *failover_start(const struct failover_env *env, const struct conf *c,
         const struct failover_opts *o, failover_done_fn done, void *arg, struct err *e)
 {

@@ -39,6 +39,9 @@ struct failover_opts {                        /* all borrowed until failover_fre
 	const char *why;
 	int64_t seen; /* instant of the first sign of it; 0 not known */
 
+	/* The old master of a failover before, not back yet: that it is dead is no reason to refuse.  NULL. */
+	const struct conf_server *absent;
+
 	bool semisync; /* it waited for acknowledgements when it was last seen, and got them */
 
 	bool manual;     /* a person asked for it: MHA's "manual(interactive)" */
@@ -95,6 +98,8 @@ char *failover_slave_hosts(const struct failover *f);
 
 /* A run of this cluster was killed and waits to be taken up.  False also when nobody can tell. */
 bool failover_is_unfinished(const char *state_dir, const char *cluster);
+/* ... and whose: the dead master of that run.  NULL: there is none, or it is not configured any more. */
+const struct conf_server *failover_unfinished(const char *state_dir, const struct conf *c);
 
 /* What a dry run found: the plan as text for people, and as JSON (a new reference). */
 char *failover_plan_text(const struct failover *f);

@@ -179,8 +179,8 @@ static void take_fence(struct failover *f, const struct link_result *r, const st
 		                              : "mha-node could not show it");
 }
 
-static bool ask_fence(struct failover *f, bool settle, struct run_io *io, struct link_result *ret,
-        struct err *e)
+static bool ask_fence(
+        struct failover *f, bool settle, struct run_io *io, struct link_result *ret, struct err *e)
 {
 	json_t *args = json_pack("{s:i, s:b, s:s, s:i}", "port", f->dead->conf->port, "hold", 1,
 	        "token", f->run_name, "timeout", FENCE_MS - 2000);

@@ -75,6 +75,7 @@ struct failover {
 	bool tail_known;            /* its end could be looked at */
 	struct catchup_found tail;  /* what no slave has received */
 	struct catchup_found saved; /* what lies in `saved_path` */
+	struct catchup_found diff;  /* ... in `diff_path` */
 	char *saved_path, *diff_path;
 	bool save_done, has_saved, diff_done, has_diff;
 	char loss[400]; /* what cannot be had, in words; "" nothing */

@@ -222,67 +222,135 @@ FO_STEP(fo_is_powered_off)
 	return err_hint(e, "mhactl failover --force overrides");
 }
 
-/* ---- the most advanced slave's relay logs ---- */
+/* ---- the most advanced slaves' relay logs ---- */
 
-static const struct topology_server *donor_of(const struct failover *f)
+static bool is_behind(const struct failover *f, const struct fo_server *s)
 {
 	const struct topology_server *latest = fo_latest_slave(f);
 
-	if (!latest || !f->fresh || latest == f->fresh->topo)
-		return NULL;
-	return elect_received_cmp(f->topology, latest, f->fresh->topo) > 0 ? latest : NULL;
+	return latest && needs_log(f, s) && elect_received_cmp(f->topology, latest, s->topo) > 0;
 }
 
-/* With the dead master's log in hand nothing of it is needed. */
+/* With the dead master's log in hand nothing of theirs is needed. */
 FO_WHEN(fo_needs_diff)
 {
 	const struct failover *f = ctx;
 
-	return donor_of(f) &&
-	       !(f->has_saved || (f->tail_known && fo_may_save(ctx) && f->saved.end_file[0]));
+	if (f->save_done && f->saved.end_file[0])
+		return false;
+	for (size_t i = 0; i < f->n; i++)
+		if (is_behind(f, &f->servers[i]))
+			return true;
+	return false;
+}
+
+/* One of those who have received most is enough. */
+static bool diff_from_any(
+        struct failover *f, const struct catchup_have *h, struct run_io *io, struct err *e)
+{
+	const struct topology_server *latest = fo_latest_slave(f);
+	struct err why = { 0 };
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct fo_server *s = &f->servers[i];
+		struct catchup_place p = {
+			.kind = CATCHUP_RELAY, .server = s->conf, .door = s->door
+		};
+
+		if (!fo_is_slave(s) || elect_received_cmp(f->topology, s->topo, latest) != 0)
+			continue;
+		p.snap = s->topo->snap;
+		p.channel = s->topo->channel;
+		if (catchup_save(&p, h, f->diff_path, run_deadline(io), &f->diff, &why)) {
+			fo_report(f, "The latest slave %s has all relay logs for recovery.",
+			        s->conf->hostinfo);
+			return true;
+		}
+		log_warning("%s: %s", s->conf->hostinfo, why.text);
+	}
+	if (e)
+		*e = why;
+	return false;
+}
+
+/* The earliest place behind `than` (NULL: of all) up to which somebody who needs it has executed. */
+static const struct snapshot_channel *next_start(
+        const struct failover *f, const struct snapshot_channel *than)
+{
+	const struct snapshot_channel *best = NULL;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct fo_server *s = &f->servers[i];
+		const struct snapshot_channel *ch = s->topo ? s->topo->channel : NULL;
+
+		if (!needs_log(f, s) || !ch || !ch->exec_file ||
+		        (than && snapshot_pos_cmp(ch->exec_file, ch->exec_pos, than->exec_file,
+		                         than->exec_pos) <= 0))
+			continue;
+		if (!best || snapshot_pos_cmp(ch->exec_file, ch->exec_pos, best->exec_file,
+		                     best->exec_pos) < 0)
+			best = ch;
+	}
+	return best;
+}
+
+/*
+ * From the slave on that is furthest behind; when relay logs do not reach back so far, from the next one:
+ * whoever is left behind is set aside later.
+ */
+static bool diff_by_position(struct failover *f, struct run_io *io, struct err *e)
+{
+	const struct snapshot_channel *ch = NULL;
+	struct err why = { 0 };
+
+	while ((ch = next_start(f, ch))) {
+		const struct snapshot_channel *mine = f->fresh->topo->channel;
+		struct catchup_have h = { .file = ch->exec_file, .pos = ch->exec_pos };
+
+		if (snapshot_pos_cmp(ch->exec_file, ch->exec_pos, mine->exec_file, mine->exec_pos) >
+		        0)
+			break;
+		if (diff_from_any(f, &h, io, &why))
+			return true;
+	}
+	if (e)
+		*e = why;
+	return false;
+}
+
+static bool diff_by_gtid(struct failover *f, struct run_io *io, struct err *e)
+{
+	AUTO(free) char *gtids = have_by_gtid(f);
+
+	return diff_from_any(f, &(struct catchup_have){ .gtids = gtids }, io, e);
 }
 
 FO_STEP(fo_diff)
 {
 	struct failover *f = ctx;
-	const struct topology_server *donor = donor_of(f);
-	struct fo_server *s = donor ? fo_of(f, donor->snap->conf) : NULL;
-	const struct snapshot_channel *mine = f->fresh->topo->channel;
-	AUTO(free) char *gtids = NULL, *text = NULL;
-	struct catchup_have h = { .pos = 0 };
-	struct catchup_found found;
-	struct catchup_place p;
+	AUTO(free) char *text = NULL;
+	struct err why = { 0 };
 
 	run_untouched(io);
 	f->has_diff = false;
-	f->diff_done = true;
-	if (!s)
-		return true;
-	f->diff_done = false;
-	p = (struct catchup_place){ .kind = CATCHUP_RELAY,
-		.server = s->conf,
-		.door = s->door,
-		.snap = donor->snap,
-		.channel = donor->channel };
-	if (fo_by_gtid(f)) {
-		gtids = gtid_set_format(f->fresh->topo->snap->executed);
-		h.gtids = gtids;
-	} else {
-		h.file = mine->exec_file;
-		h.pos = mine->exec_pos;
-	}
-	if (!catchup_save(&p, &h, f->diff_path, run_deadline(io), &found, e)) {
+	f->diff_done = fo_by_gtid(f) ? diff_by_gtid(f, io, &why) : diff_by_position(f, io, &why);
+	if (!f->diff_done) {
 		fo_report(f, "None of the latest slaves has enough relay logs for recovery.");
-		return err_hint(e, "--new_master_host=%s makes that slave the master, if it may be",
-		        donor->snap->conf->hostname);
+		if (is_behind(f, f->fresh)) {
+			if (e)
+				*e = why;
+			return err_hint(e,
+			        "--new_master_host=%s makes that slave the master, if it may be",
+			        fo_latest_slave(f)->snap->conf->hostname);
+		}
+		run_warn(
+		        io, "slaves that have received less cannot be brought level: %s", why.text);
+		return f->diff_done = true;
 	}
-	f->diff_done = true;
-	f->has_diff = found.transactions > 0;
-	run_note(io, "has", json_boolean(f->has_diff));
-	text = catchup_text(&found);
-	log_info("%s lacks of what %s received: %s", f->fresh->conf->hostinfo, s->conf->hostinfo,
-	        text);
-	fo_report(f, "The latest slave %s has all relay logs for recovery.", s->conf->hostinfo);
+	f->has_diff = f->diff.transactions > 0;
+	run_note(io, "diff", catchup_json(&f->diff));
+	text = catchup_text(&f->diff);
+	log_info("Fetched from the latest slave's relay logs: %s", text);
 	return true;
 }
 
@@ -299,41 +367,114 @@ FO_STEP(fo_has_diff)
 
 /* ---- level ---- */
 
+static bool is_before(const char *file, uint64_t pos, const char *than, uint64_t than_pos)
+{
+	return !*file || snapshot_pos_cmp(file, pos, than, than_pos) < 0;
+}
+
+static bool has_gtid(const struct gtid_set *s, const char *gtid)
+{
+	AUTO(gtid) struct gtid_set *one = gtid_set_parse(gtid_set_dialect(s), gtid, NULL);
+
+	return one && gtid_set_contains(s, one);
+}
+
+/*
+ * Whether it lacks something of what was fetched, now that its own relay logs are applied: what a file has
+ * beyond what it received whole.
+ */
+static bool lacks(
+        struct failover *f, struct repl *r, const struct catchup_found *c, int64_t deadline)
+{
+	struct repl_now now;
+	struct repl_position at = { .pos = 0 };
+	bool has;
+
+	if (!repl_look(r, deadline, &now, NULL))
+		return true;
+	if (!fo_by_gtid(f))
+		return !c->end_file[0] || !now.read_file[0] ||
+		       is_before(now.read_file, now.read_pos, c->end_file, c->end_pos);
+	has = repl_position(r, deadline, &at, NULL) && at.executed && c->last[0] &&
+	      has_gtid(at.executed, c->first) && has_gtid(at.executed, c->last);
+	repl_position_done(&at);
+	return !has;
+}
+
+static size_t files_for(
+        struct failover *f, struct repl *r, bool all, int64_t deadline, const char **paths)
+{
+	size_t n = 0;
+
+	if (f->has_diff && (all || lacks(f, r, &f->diff, deadline)))
+		paths[n++] = f->diff_path;
+	if (f->has_saved && (all || lacks(f, r, &f->saved, deadline)))
+		paths[n++] = f->saved_path;
+	return n;
+}
+
+/*
+ * Position mode: what was fetched must begin where it stands, or it must stand where the new master does.
+ * All else would leave a hole that nobody sees.
+ */
+static bool is_covered(const struct failover *f, const struct fo_server *s, struct err *e)
+{
+	const struct snapshot_channel *ch = s->topo->channel;
+	const struct catchup_found *c = f->save_done && f->saved.start_file[0] ? &f->saved
+	                                : f->diff_done                         ? &f->diff
+	                                                                       : NULL;
+
+	if (fo_by_gtid(f) || !is_behind(f, s))
+		return true;
+	if (c && c->start_file[0] && ch->exec_file &&
+	        !is_before(ch->exec_file, ch->exec_pos, c->start_file, c->start_pos))
+		return true;
+	return err_set(e, ERR_PRECOND, 0,
+	        "what it lacks, from %s:%llu on, is in no relay log that is left",
+	        ch->exec_file ? ch->exec_file : "?", (unsigned long long)ch->exec_pos);
+}
+
+static bool bring(struct failover *f, struct fo_server *s, const char *const *paths, size_t n,
+        int64_t deadline, struct err *e)
+{
+	AUTO(free) char *channel = xstrdup(repl_channel(s->repl));
+	struct catchup_target t = {
+		.server = s->conf, .door = s->door, .channel = channel, .run = f->run_name
+	};
+
+	if (!repl_stop_sql(s->repl, deadline, e))
+		return false;
+	catchup_applied_done(&s->applied);
+	if (!catchup_bring(&t, paths, n, deadline, &s->applied, e))
+		return false;
+	log_info("%s: %llu transactions were applied, %llu were there already (%s)",
+	        s->conf->hostinfo, (unsigned long long)s->applied.transactions,
+	        (unsigned long long)s->applied.had, s->applied.applier);
+	return true;
+}
+
 /*
  * First what it has itself, whole transactions only, then what was fetched.  What was fetched may overlap
- * with it: mha-node leaves out what the server has.
+ * with it: mha-node leaves out what the server has.  A slave that is late on purpose would take its time:
+ * what was fetched has all of it.
  */
 bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
 {
 	int64_t deadline = fo_until(io, s->conf->catchup_timeout);
 	struct repl *r = fo_repl(s, deadline, e);
 	const char *paths[2];
-	struct catchup_target t = { .server = s->conf,
-		.door = s->door,
-		.channel = r ? repl_channel(r) : "",
-		.run = f->run_name };
-	size_t n = 0;
+	struct repl_now now;
+	bool late;
+	size_t n;
 
-	if (!r)
+	if (!r || !is_covered(f, s, e) || !repl_look(r, deadline, &now, e))
 		return false;
-	if (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, e))
+	late = now.delay > 0 && (f->has_diff || f->has_saved);
+	if (!late && (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, e)))
 		return err_ctx(e, "apply the relay logs it has");
-	if (f->has_diff)
-		paths[n++] = f->diff_path;
-	if (f->has_saved)
-		paths[n++] = f->saved_path;
-	if (n) {
-		if (!repl_stop_sql(r, deadline, e))
-			return false;
-		repl_close(s->repl); /* mha-node needs the server for itself */
-		s->repl = NULL;
-		catchup_applied_done(&s->applied);
-		if (!catchup_bring(&t, paths, n, deadline, &s->applied, e))
-			return false;
-		log_info("%s: %llu transactions were applied, %llu were there already (%s)",
-		        s->conf->hostinfo, (unsigned long long)s->applied.transactions,
-		        (unsigned long long)s->applied.had, s->applied.applier);
-	}
+	n = files_for(f, r, late, deadline, paths);
+	if (n && !bring(f, s, paths, n, deadline, e))
+		return false;
 	s->leveled = true;
 	return true;
 }
@@ -342,7 +483,6 @@ FO_STEP(fo_apply)
 {
 	struct failover *f = ctx;
 
-	run_note(io, "new_master", json_string(f->fresh->conf->id));
 	if (fo_level(f, f->fresh, io, e)) {
 		fo_report(f, "%s: OK: Applying all logs succeeded.", f->fresh->conf->hostinfo);
 		return true;

@@ -193,6 +193,10 @@ static bool check_others(struct failover *f, struct run_io *io, struct err *e)
 			continue;
 		why = s->topo->snap->err.kind == ERR_NONE ? "it does not answer"
 		                                          : s->topo->snap->err.text;
+		if (s->conf == f->o.absent) {
+			fo_set_aside(f, s, io, "it is the master of before, and not back yet");
+			continue;
+		}
 		if (s->conf->ignore_fail) {
 			fo_set_aside(f, s, io, "%s (ignore_fail)", why);
 			continue;

@@ -204,6 +204,30 @@ static bool finish_own(struct fo_server *s, int64_t deadline, struct err *e)
 	return repl_wait_applied(r, NULL, deadline, e);
 }
 
+/*
+ * Killed since, it may have been pointed already: then its positions are those of the new master, and it
+ * was level before.
+ */
+static bool is_pointed(
+        struct failover *f, struct fo_server *s, const struct repl_source *to, int64_t deadline)
+{
+	struct repl *r = run_was_resumed(f->run) ? fo_repl(s, deadline, NULL) : NULL;
+	struct repl_now now;
+
+	return r && repl_look(r, deadline, &now, NULL) && now.is_replica &&
+	       str_is(now.source_host, to->host) && now.source_port == to->port;
+}
+
+static bool make_level(struct failover *f, struct fo_server *s, const struct repl_source *to,
+        struct run_io *io, int64_t deadline, struct err *e)
+{
+	if (s->leveled || is_pointed(f, s, to, deadline))
+		return true;
+	if (fo_levels_all(f))
+		return fo_level(f, s, io, e);
+	return to->by == REPL_BY_AUTO || finish_own(s, deadline, e);
+}
+
 static bool follow_one(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
 {
 	struct repl_source to = source_for(f, s);
@@ -212,12 +236,9 @@ static bool follow_one(struct failover *f, struct fo_server *s, struct run_io *i
 
 	if (s->follows)
 		return true;
-	if (fo_levels_all(f)) {
-		if (!s->leveled && !fo_level(f, s, io, e))
-			return false;
-	} else if (to.by != REPL_BY_AUTO && !finish_own(s, deadline, e)) {
+	if (!make_level(f, s, &to, io, deadline, e))
 		return false;
-	}
+	s->leveled = true;
 	if (f->o.skip_change_master)
 		return true;
 	r = fo_repl(s, deadline, e);

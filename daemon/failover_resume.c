@@ -169,7 +169,8 @@ static void restore_power_off(struct failover *f, enum run_line line, const json
 static void restore_diff(struct failover *f, enum run_line line, const json_t *facts)
 {
 	f->diff_done = line == RUN_ENDED_WELL;
-	f->has_diff = f->diff_done && json_is_true(json_object_get(facts, "has"));
+	f->has_diff = f->diff_done && catchup_of_json(json_object_get(facts, "diff"), &f->diff) &&
+	              f->diff.transactions;
 }
 
 /* From here on another one would be brought level for nothing, or have less. */

@@ -71,8 +71,26 @@ static void dead(void *arg, struct watch *w)
 {
 	struct fleet_cluster *c = cluster_of(arg, w);
 
-	if (c && c->attached)
+	if (!c || act_dead(c->act))
+		return;
+	if (c->attached)
 		fleet_attached_end(c, "dead", NULL);
+}
+
+/* A foreground manager ends with its failover, as MHA's does. */
+static void failed_over(void *arg, const struct failover_report *r)
+{
+	struct fleet_cluster *c = arg;
+
+	c->exit = r->exit;
+}
+
+static void act_ended(void *arg)
+{
+	struct fleet_cluster *c = arg;
+
+	if (c->attached)
+		fleet_attached_failover(c, c->exit);
 }
 
 static void failed(void *arg, struct watch *w, const struct err *e)
@@ -225,6 +243,7 @@ static void dig_up(struct fleet *f, int64_t now)
 static void stop(struct fleet_cluster *c)
 {
 	fleet_end_standin(c);
+	act_free(TAKE(c->act));
 	watch_free(TAKE(c->watch));
 	bury(c->fleet, TAKE(c->conf));
 	c->silent_at = 0;
@@ -255,12 +274,23 @@ static uint32_t spread(const struct conf *conf)
 
 static void start(struct fleet_cluster *c, struct conf *conf)
 {
+	const struct fleet *f = c->fleet;
 	struct watch_opts o = { .failover_interval = -1 };
 
 	c->conf = conf;
 	/* A single cluster has nobody to keep out of the way of. */
 	o.spread_ms = c->fleet->clusters.len > 8 ? spread(conf) : 0;
+	o.acts = true;
 	c->watch = watch_new(&c->fleet->env, conf, &o);
+	c->act = act_new(c->watch,
+	        &(struct act_opts){ .env = { f->loop, f->jobs, f->env.links, f->env.state_dir },
+	                .by = "mhad",
+	                .failover = { .failover_interval = -1, .ssh_reachable = 2 },
+	                .done = failed_over,
+	                .ended = act_ended,
+	                .arg = c });
+	if (!act_resume(c->act))
+		act_guard(c->act);
 	if (!watch_is_paused(c->watch))
 		fleet_stand_in(c);
 }
@@ -302,6 +332,11 @@ void fleet_use(struct fleet *f, const char *name, struct conf *conf, json_t *cha
 		conf_free(conf);
 		return;
 	}
+	if (act_is_running(c->act)) {
+		c->problem = xstrdup("a failover runs: its file is read by the next reload");
+		conf_free(conf);
+		return;
+	}
 	stop(c);
 	start(c, conf);
 	if (c->attached)
@@ -331,7 +366,8 @@ void fleet_drop_unfound(struct fleet *f, json_t *changed_)
 	for (size_t i = 0; i < f->clusters.len; i++) {
 		struct fleet_cluster *c = f->clusters.items[i];
 
-		if (c->found) {
+		/* What is being failed over is not dropped in the middle of it. */
+		if (c->found || act_is_running(c->act)) {
 			c->found = false;
 			f->clusters.items[kept++] = c;
 			continue;
@@ -341,6 +377,14 @@ void fleet_drop_unfound(struct fleet *f, json_t *changed_)
 	}
 	f->clusters.len = kept;
 	watch_self_set_pace(f->self, kept);
+}
+
+const char *fleet_acting(const struct fleet *f)
+{
+	vec_each (struct fleet_cluster *, c, &f->clusters)
+		if (act_is_running((*c)->act))
+			return (*c)->name;
+	return NULL;
 }
 
 /* ---- life ---- */

@@ -49,3 +49,6 @@ void fleet_line(const struct fleet *f, char *buf, size_t size);
 
 /* The verbs of the control socket; their control_arg() is the fleet. */
 const struct control_verb *fleet_verbs(void);
+
+/* Name of a cluster that is being failed over; NULL: none is. */
+const char *fleet_acting(const struct fleet *f);

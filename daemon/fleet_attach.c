@@ -6,7 +6,7 @@
  *
  *	attach {"conf":PATH}	events {"level":"info","text":...}, at the end
  *				{"how":"dead","master":NAME,"ip":...,"port":N,"ssh":true,"gate":TEXT|null} or {"how":"failed","text":...} or
- *				{"how":"stopped"}
+ *				{"how":"stopped"} or {"how":"failover","exit":0}
  */
 #include "fleet_impl.h"
 #include "clock.h"
@@ -79,6 +79,16 @@ void fleet_attached_line(struct fleet_cluster *c, enum log_level level, const ch
 	json_object_set_new(j, "level", json_string(log_level_name(level)));
 	json_object_set_new(j, "text", control_text(text));
 	control_event(c->attached, j);
+}
+
+void fleet_attached_failover(struct fleet_cluster *c, int code)
+{
+	struct control_call *call = c->attached;
+
+	c->attached = NULL;
+	c->attached_pid = 0;
+	watch_set_status_pid(c->watch, 0); /* until its stand-in is there again */
+	control_answer(call, json_pack("{s:s, s:i}", "how", "failover", "exit", code));
 }
 
 static json_t *gate_json(const struct watch *w)

@@ -4,6 +4,7 @@
  * and comparing files, fleet_verbs.c the control socket, fleet_attach.c managers in the foreground.  Runs on: loop.
  */
 #pragma once
+#include "act.h"
 #include "conf.h"
 #include "fleet.h"
 #include "standin.h"
@@ -15,6 +16,7 @@ struct fleet_cluster {
 	char *name, *path;
 	struct conf *conf;        /* NULL: its file could never be used */
 	struct watch *watch;      /* NULL with it */
+	struct act *act;          /* likewise */
 	char *problem;            /* of its file as it is now; NULL: none */
 	uint64_t standin;         /* id of its stand-in; 0: none */
 	pid_t standin_pid;        /* 0: not there yet */
@@ -22,6 +24,7 @@ struct fleet_cluster {
 	int ended_by;
 	struct control_call *attached; /* a masterha_manager in the foreground; NULL: none */
 	pid_t attached_pid;
+	int exit;            /* of the last failover, as MHA counts */
 	bool log_complained; /* its manager_log cannot be written */
 	int64_t silent_at;   /* its master fell silent; 0: it is not */
 	bool found;          /* by the reading under way */
@@ -59,6 +62,7 @@ bool fleet_same_conf(const struct conf *a, const struct conf *b);
 /* fleet_attach.c: the foreground manager that is attached is told, and let go. */
 void fleet_verb_attach(struct control_call *call, const json_t *args);
 void fleet_attached_line(struct fleet_cluster *c, enum log_level level, const char *text);
+void fleet_attached_failover(struct fleet_cluster *c, int code); /* it is over */
 void fleet_attached_end(struct fleet_cluster *c, const char *how, const struct err *e);
 
 void fleet_end_standin(struct fleet_cluster *c);

@@ -155,6 +155,7 @@ struct link *link_new(struct link_room *r, const struct conf_server *host,
 
 	*l = (struct link){ w, w->links, o->priority, changed, arg, true };
 	w->links = l;
+	link_wire_rank(w);
 	if (w->view.state != LINK_UP)
 		link_wire_want(w);
 	return l;
@@ -173,13 +174,16 @@ void link_free(struct link *l)
 		;
 	*at = l->next;
 	free(l);
-	if (!w->links)
+	if (w->links)
+		link_wire_rank(w);
+	else
 		link_wire_close(w);
 }
 
 void link_set_priority(struct link *l, int priority)
 {
 	l->priority = priority;
+	link_wire_rank(l->w);
 	link_room_schedule(l->w->room);
 }
 

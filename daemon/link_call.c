@@ -32,6 +32,7 @@ static void call_free(struct link_call *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	link_wire_rank(c->w);
 	loop_timer_free(c->timer);
 	mem_free_secret(c->text);
 	free(c);
@@ -153,6 +154,7 @@ static struct link_call *start_call(struct link *l, enum link_ask_kind kind, cha
 		.done = done,
 		.arg = arg };
 	w->calls = c;
+	link_wire_rank(w);
 	c->timer = loop_timer_new(w->loop, deadline, call_late, c);
 	if (w->view.state == LINK_UP && w->running && !w->evicted)
 		send_call(c);

@@ -91,7 +91,10 @@ struct link_wire {
 	/* loop */
 	struct link *links;
 	struct link_call *calls;
-	struct link_wire *next; /* of the room */
+	struct link_wire *next; /* of the room, with the same hash */
+	/* Among its equals; `at` NULL: it neither waits for a place nor has one. */
+	struct link_wires *at;
+	struct link_wire *ahead, *behind;
 	struct link_view view;
 	struct loop_timer *retry;
 	int64_t pause_ms;
@@ -120,6 +123,7 @@ void link_event_free(struct link_event *ev);
 /* ---- loop ---- */
 
 void link_room_schedule(struct link_room *r); /* give places to those who want one */
+void link_wire_rank(struct link_wire *w);     /* its calls or priorities have changed */
 void link_room_reap(struct link_room *r);     /* threads that have ended */
 /* The wire that serves this host, made if there is none. */
 struct link_wire *link_wire_for(

@@ -2,13 +2,15 @@
 /*
  * link_room - which wires there are, and which of them are open.  Runs on: loop; references and the
  * count of threads on any.
+ *
+ * There may be thousands of wires, and places are given after every call: so they are found by a hash, and
+ * those that wait and those that are open stand in one queue for each rank.
  */
 #include "link_impl.h"
 #include "clock.h"
 #include "host.h"
 #include "loop.h"
 #include "vec.h"
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -19,14 +21,23 @@ enum {
 	PAUSE_MIN_MS = 1000,
 	PAUSE_MAX_MS = 30000,
 	STEADY_MS = 10000, /* up for so long: the next loss is the first one again */
-	URGENT = -1,       /* priority of a wire that is asked something */
+	URGENT = 0,        /* rank of a wire that is asked something; the others are 1 + priority */
+	RANKS = 8,
+	CHAINS = 1024,
+};
+
+struct link_wires {
+	struct link_wire *first, *last;
 };
 
 struct link_room {
 	struct loop *loop;
-	int most, running;       /* loop */
-	int wanting;             /* loop: wires that wait for a place */
-	struct link_wire *wires; /* loop */
+	/* loop: */
+	int most, running;
+	int wanting; /* wires that wait for a place */
+	int leaving; /* told to make room, and not yet ended */
+	struct link_wires waiting[RANKS], open[RANKS];
+	struct link_wire *chains[CHAINS];
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	/* under lock: */
@@ -75,9 +86,11 @@ struct link_room_stats link_room_stats(const struct link_room *r)
 {
 	struct link_room_stats s = { .most = r->most, .waiting = r->wanting };
 
-	for (const struct link_wire *w = r->wires; w; w = w->next) {
-		s.hosts++;
-		s.up += w->view.state == LINK_UP;
+	for (size_t i = 0; i < CHAINS; i++) {
+		for (const struct link_wire *w = r->chains[i]; w; w = w->next) {
+			s.hosts++;
+			s.up += w->view.state == LINK_UP;
+		}
 	}
 	return s;
 }
@@ -174,9 +187,19 @@ static char *session_line(const struct conf_server *s)
 	return str_take(&line);
 }
 
+static struct link_wire **chain(struct link_room *r, const char *address, unsigned port)
+{
+	uint32_t h = 2166136261u ^ port;
+
+	for (; address && *address; address++)
+		h = (h ^ (unsigned char)*address) * 16777619u;
+	return &r->chains[h % CHAINS];
+}
+
 static struct link_wire *wire_new(
         struct link_room *r, const struct conf_server *s, const struct link_opts *o)
 {
+	struct link_wire **head = chain(r, s->ssh_address, (unsigned)s->ssh_port);
 	struct link_wire *w = xzalloc(sizeof(*w));
 
 	w->room = r;
@@ -195,8 +218,8 @@ static struct link_wire *wire_new(
 	pthread_mutex_init(&w->lock, NULL);
 	link_cond_init(&w->changed);
 	link_room_ref(r);
-	w->next = r->wires;
-	r->wires = w;
+	w->next = *head;
+	*head = w;
 	return w;
 }
 
@@ -242,21 +265,51 @@ void link_wire_unref(struct link_wire *w)
 
 /* ---- opening ---- */
 
-static int importance(const struct link_wire *w)
+static int rank_of(const struct link_wire *w)
 {
-	int best = INT_MAX;
+	int best = RANKS - 2;
 
-	if (w->calls || w->streams)
+	/* Streams begin and end on other threads: those of an open wire are looked at when it matters. */
+	if (w->calls || (w->wants && w->streams))
 		return URGENT;
 	for (const struct link *l = w->links; l; l = l->next)
 		best = l->priority < best ? l->priority : best;
-	return best;
+	return 1 + (best < 0 ? 0 : best);
+}
+
+static void stand(struct link_wire *w, struct link_wires *at)
+{
+	if (w->at) {
+		*(w->ahead ? &w->ahead->behind : &w->at->first) = w->behind;
+		*(w->behind ? &w->behind->ahead : &w->at->last) = w->ahead;
+	}
+	w->at = at;
+	w->ahead = at ? at->last : NULL;
+	w->behind = NULL;
+	if (!at)
+		return;
+	*(at->last ? &at->last->behind : &at->first) = w;
+	at->last = w;
+}
+
+/* Behind those that are there already, so that equals have their turns. */
+void link_wire_rank(struct link_wire *w)
+{
+	struct link_wires *at = NULL;
+
+	if (w->wants)
+		at = &w->room->waiting[rank_of(w)];
+	else if (w->running && !w->stop)
+		at = &w->room->open[rank_of(w)];
+	if (at != w->at)
+		stand(w, at);
 }
 
 static void set_wants(struct link_wire *w, bool wants)
 {
 	w->room->wanting += (int)wants - (int)w->wants;
 	w->wants = w->view.waits_for_room = wants;
+	link_wire_rank(w);
 }
 
 static void stop(struct link_wire *w)
@@ -264,6 +317,7 @@ static void stop(struct link_wire *w)
 	uint64_t one = 1;
 
 	w->stop = true;
+	link_wire_rank(w);
 	if (write(w->stop_fd, &one, sizeof(one)) < 0)
 		return; /* it is readable already */
 	link_wire_wake(w);
@@ -289,8 +343,10 @@ static void retry_later(struct link_wire *w)
 /* Have it opened, if it is not and nobody is at it. */
 void link_wire_want(struct link_wire *w)
 {
-	if (w->running || w->wants)
+	if (w->running || w->wants) {
+		link_wire_rank(w);
 		return;
+	}
 	loop_timer_free(TAKE(w->retry));
 	set_wants(w, true);
 	link_room_schedule(w->room);
@@ -310,10 +366,10 @@ static void open_wire(struct link_wire *w)
 	struct err e = { 0 };
 	uint64_t n;
 
-	set_wants(w, false);
 	w->running = true;
 	w->stop = false;
 	w->evicted = false;
+	set_wants(w, false);
 	w->room->running++;
 	if (read(w->stop_fd, &n, sizeof(n)) < 0)
 		n = 0; /* it was not set */
@@ -323,33 +379,23 @@ static void open_wire(struct link_wire *w)
 
 static struct link_wire *best_waiting(struct link_room *r)
 {
-	struct link_wire *best = NULL;
-
-	for (struct link_wire *w = r->wires; w; w = w->next)
-		if (w->wants && (!best || importance(w) < importance(best)))
-			best = w;
-	return best;
+	for (size_t rank = 0; rank < RANKS; rank++) {
+		if (r->waiting[rank].first)
+			return r->waiting[rank].first;
+	}
+	return NULL;
 }
 
-static struct link_wire *least_needed(struct link_room *r)
+/* The least important one with nothing to do that is less important than `than`. */
+static struct link_wire *least_needed(struct link_room *r, const struct link_wire *than)
 {
-	struct link_wire *least = NULL;
-
-	for (struct link_wire *w = r->wires; w; w = w->next)
-		if (w->running && !w->stop && !w->calls && !w->streams &&
-		        (!least || importance(w) > importance(least)))
-			least = w;
-	return least;
-}
-
-/* Places that will be free when those who were told to make room have ended. */
-static int coming_free(const struct link_room *r)
-{
-	int n = 0;
-
-	for (const struct link_wire *w = r->wires; w; w = w->next)
-		n += w->running && w->evicted;
-	return n;
+	for (int rank = RANKS - 1; rank > rank_of(than); rank--) {
+		for (struct link_wire *w = r->open[rank].first; w; w = w->behind) {
+			if (!w->streams)
+				return w;
+		}
+	}
+	return NULL;
 }
 
 /* Give places to those who want one. */
@@ -357,16 +403,16 @@ void link_room_schedule(struct link_room *r)
 {
 	struct link_wire *w, *least;
 
-	while (r->wanting && r->running < r->most && (w = best_waiting(r)))
+	while (r->running < r->most && (w = best_waiting(r)))
 		open_wire(w);
-	w = r->wanting ? best_waiting(r) : NULL;
-	if (!w || coming_free(r))
+	/* One at a time: its place will be free when it has ended. */
+	w = r->leaving ? NULL : best_waiting(r);
+	least = w ? least_needed(r, w) : NULL;
+	if (!least)
 		return;
-	least = least_needed(r);
-	if (least && importance(least) > importance(w)) {
-		least->evicted = true;
-		stop(least);
-	}
+	r->leaving++;
+	least->evicted = true;
+	stop(least);
 }
 
 void link_wire_nudge(void *wire)
@@ -386,6 +432,8 @@ void link_wire_ended(struct link_wire *w, bool was_up)
 
 	w->running = false;
 	w->room->running--;
+	w->room->leaving -= w->evicted;
+	link_wire_rank(w);
 	if (was_up_ms >= STEADY_MS)
 		w->pause_ms = 0;
 	first = was_up && !w->pause_ms;
@@ -411,11 +459,13 @@ bool link_wire_is_at(const struct link_wire *w, const struct conf_server *s)
 static bool serves(const struct link_wire *w, const struct conf_server *s)
 {
 	const struct ssh_target *t = &w->target;
-	AUTO(free) char *line = session_line(s);
+	AUTO(free) char *line = NULL;
 
-	return link_wire_is_at(w, s) && str_is(t->key, s->ssh_key) &&
-	       str_is(t->options, s->ssh_options) && str_is(t->known_hosts, s->ssh_known_hosts) &&
-	       str_is(w->session_line, line) &&
+	if (!link_wire_is_at(w, s))
+		return false;
+	line = session_line(s);
+	return str_is(t->key, s->ssh_key) && str_is(t->options, s->ssh_options) &&
+	       str_is(t->known_hosts, s->ssh_known_hosts) && str_is(w->session_line, line) &&
 	       t->host_keys == (enum ssh_host_keys)s->ssh_host_keys &&
 	       t->transport == (enum ssh_transport)s->ssh_transport;
 }
@@ -423,7 +473,7 @@ static bool serves(const struct link_wire *w, const struct conf_server *s)
 struct link_wire *link_wire_for(
         struct link_room *r, const struct conf_server *s, const struct link_opts *o)
 {
-	struct link_wire *w = r->wires;
+	struct link_wire *w = *chain(r, s->ssh_address, (unsigned)s->ssh_port);
 
 	while (w && !serves(w, s))
 		w = w->next;
@@ -433,7 +483,7 @@ struct link_wire *link_wire_for(
 void link_wire_close(struct link_wire *w)
 {
 	struct link_room *r = w->room;
-	struct link_wire **at = &r->wires;
+	struct link_wire **at = chain(r, w->target.address, w->target.port);
 
 	while (*at != w)
 		at = &(*at)->next;
@@ -445,6 +495,7 @@ void link_wire_close(struct link_wire *w)
 	pthread_mutex_unlock(&w->lock);
 	if (w->running) {
 		r->running--;
+		r->leaving -= w->evicted;
 		stop(w);
 	}
 	set_wants(w, false);

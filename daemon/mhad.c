@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 enum {
+	WAIT_MS = 100,
 	WORKERS = 64,
 	LINKS = 256,            /* connections to hosts at once; about 43 kB each */
 	MMAP_FROM = 128 * 1024, /* stacks of sessions, which would leave holes in the heap */
@@ -49,6 +50,7 @@ struct mhad {
 	struct fleet *fleet;
 	struct control *control;
 	struct loop_signal *signals[3];
+	struct loop_timer *waits; /* told to end while a failover ran */
 	bool ready;
 	int exit;
 };
@@ -186,6 +188,18 @@ static void loaded(void *arg, const struct fleet_loaded *r)
 	sd_ready(m->sd, "%s", line);
 }
 
+static void wait_for_acts(void *arg)
+{
+	struct mhad *m = arg;
+
+	if (fleet_acting(m->fleet)) {
+		loop_timer_move(m->waits, clock_in(WAIT_MS));
+		return;
+	}
+	log_info("The failover is over. Exit.");
+	loop_stop(m->loop);
+}
+
 static void on_signal(void *arg, int signo)
 {
 	struct mhad *m = arg;
@@ -194,6 +208,14 @@ static void on_signal(void *arg, int signo)
 		log_info("Got SIGHUP: reading the configuration.");
 		sd_reloading(m->sd);
 		fleet_load(m->fleet, loaded, m);
+		return;
+	}
+	if (fleet_acting(m->fleet) && !m->waits) {
+		m->waits = loop_timer_new(m->loop, clock_in(WAIT_MS), wait_for_acts, m);
+		log_warning("Got terminate signal while %s is failed over: waiting for its end. A "
+		            "second signal ends it here, and the next start takes it up again.",
+		        fleet_acting(m->fleet));
+		sd_stopping(m->sd, "a failover is brought to its end");
 		return;
 	}
 	log_info("Got terminate signal. Exit.");

@@ -101,7 +101,8 @@ bool repl_start_sql(struct repl *r, int64_t deadline, struct err *e) MUST_USE;
 /*
  * A parallel applier that waits for the rest of a transaction that was received by half takes a minute:
  * workers that wait for such a thing are killed, which rolls that half back.  (Not if the server has several
- * channels, whose workers look alike, and 5.6's do not mind: there it is a minute.)
+ * channels, whose workers look alike, and 5.6's do not mind: there it is a minute, in which 5.6 does not even
+ * answer questions about its replication.)
  */
 bool repl_stop_sql(struct repl *r, int64_t deadline, struct err *e) MUST_USE;
 

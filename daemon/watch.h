@@ -78,6 +78,7 @@ bool watch_next(enum watch_state from, enum watch_event ev, enum watch_state *re
 	X(RECENT, "recent")     /* .failover.complete, .failover.error */                          \
 	X(TOPOLOGY, "topology") /* findings that stop a failover */                                \
 	X(MANUAL, "manual")     /* auto_failover is off */                                         \
+	X(REFUSED, "refused")   /* the last attempt was, a moment ago */                           \
 	X(ENGINE, "engine")     /* nobody is there to carry a failover out */
 enum watch_gate {
 #define WATCH_GATE_ENUM(sym, ...) GATE_##sym,
@@ -117,11 +118,13 @@ struct watch_env {
 
 struct watch_opts {
 	bool no_lock; /* take no advisory lock */
+	bool acts;    /* env.dead carries failovers out: gate ENGINE is open */
 	bool ignore_fail_on_start;
 	bool ignore_last_failover;
 	int64_t failover_interval; /* ms; -1: the setting's */
 	uint32_t spread_ms; /* first look is so much later, so that clusters do not tick together */
 	const struct conf_server *master; /* told already by who made the watch; NULL: find out */
+	const char *workdir; /* instead of the setting manager_workdir; NULL: that.  Borrowed */
 	/* Keep MHA's <app>.master_status.health, with this pid; 0: not now, see
 	 * watch_set_status_pid(). */
 	pid_t status_pid;
@@ -146,6 +149,21 @@ bool watch_ssh_works(const struct watch *w);
 /* The first gate that blocks; GATE_COUNT: a failover would start now. */
 enum watch_gate watch_blocked(const struct watch *w);
 void watch_gate(const struct watch *w, enum watch_gate g, struct watch_gate_view *ret);
+
+/* Whether its commits waited for semi-sync acknowledgements, and got them, when it was last asked. */
+bool watch_was_acked(const struct watch *w);
+/* Instant of the first sign that something is wrong with the master; 0: nothing is. */
+int64_t watch_first_sign(const struct watch *w);
+/* The master of before, which is not back yet: no topology is worse for it.  NULL: there is none. */
+const struct conf_server *watch_absent(const struct watch *w);
+
+/*
+ * env.dead with all gates open begins a failover, and says so; then it ends it.  `now`: the new master, which
+ * is watched from there on, and the old one is absent; NULL: there is none, and `why` (may be NULL)
+ * keeps the next attempt away for a while.
+ */
+void watch_begin(struct watch *w);
+void watch_end(struct watch *w, const struct conf_server *now, const struct err *why);
 
 /* Orders of a person.  for_ms: CLOCK_NEVER = until resumed. */
 void watch_pause(struct watch *w, int64_t for_ms, const char *reason, const char *by);

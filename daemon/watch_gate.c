@@ -105,11 +105,24 @@ static void gate_manual(const struct watch *w, struct watch_gate_view *v)
 		set(v, false, NULL, "auto_failover is on");
 }
 
+static void gate_refused(const struct watch *w, struct watch_gate_view *v)
+{
+	int64_t left = w->refused_until ? clock_left(w->refused_until) : 0;
+
+	if (left > 0)
+		set(v, true, "mhactl failover tries at once",
+		        "the last attempt was refused: %s; the next one is in %lld s", w->refused,
+		        (long long)(left + 999) / 1000);
+	else
+		set(v, false, NULL, "no attempt was refused a moment ago");
+}
+
 static void gate_engine(const struct watch *w, struct watch_gate_view *v)
 {
-	(void)w;
-	set(v, true, "fail over by hand, or with MHA",
-	        "this version of mhad does not fail over: it watches and alarms");
+	if (w->opts.acts)
+		set(v, false, NULL, "failovers are carried out here");
+	else
+		set(v, true, "mhactl failover, or masterha_manager", "this watch does not act");
 }
 
 void watch_gate(const struct watch *w, enum watch_gate g, struct watch_gate_view *ret)
@@ -122,6 +135,7 @@ void watch_gate(const struct watch *w, enum watch_gate g, struct watch_gate_view
 		[GATE_RECENT] = gate_recent,
 		[GATE_TOPOLOGY] = gate_topology,
 		[GATE_MANUAL] = gate_manual,
+		[GATE_REFUSED] = gate_refused,
 		[GATE_ENGINE] = gate_engine,
 	};
 
@@ -153,9 +167,9 @@ static struct flap_at flap_at(const struct watch *w)
 {
 	const struct conf_server *s = w->master ? w->master : w->conf->servers[0];
 
-	return (struct flap_at){
-		.workdir = s->manager_workdir, .app = w->conf->name, .state_dir = w->env.state_dir
-	};
+	return (struct flap_at){ .workdir = w->opts.workdir ? w->opts.workdir : s->manager_workdir,
+		.app = w->conf->name,
+		.state_dir = w->env.state_dir };
 }
 
 static bool read_marks(struct job *j, void *arg, struct err *e)

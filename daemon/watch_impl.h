@@ -9,6 +9,7 @@
  *	watch_facts.c	facts (verdict.h) out of all that
  *	watch_tree.c	reading the topology: who is the master, what would stop a failover
  *	watch_gate.c	what forbids a failover
+ *	watch_act.c	a failover begins and ends; the master of before
  *	watch_keep.c	what is remembered over restarts; MHA's status file
  *	watch_tell.c	log lines, alarms, history
  *	watch_json.c	for the control socket
@@ -21,6 +22,7 @@
 #include "replica.h"
 #include "snapshot.h"
 #include "status_file.h"
+#include "topology.h"
 #include "watch.h"
 #include "witness.h"
 
@@ -136,6 +138,10 @@ struct watch {
 	int64_t confirm_from;
 	bool told_silent, told_failed;
 
+	const struct conf_server *absent; /* the master of before */
+	char refused[240];                /* why the last attempt was; "" it was not */
+	int64_t refused_until, refused_for;
+
 	struct flap flap;
 	bool flap_known, flap_running;
 	int64_t flap_at;
@@ -216,3 +222,7 @@ void watch_note(const struct watch *w, const char *what, const char *by, const c
 void watch_tell_verdict(struct watch *w, enum verdict_code before);
 void watch_tell_state(struct watch *w, enum watch_state before);
 void watch_tell_death(struct watch *w); /* MHA's lines */
+
+/* watch_act.c: whether a finding about this server is none, since it is absent; the absent one may be back. */
+bool watch_is_absent(const struct watch *w, const struct conf_server *s);
+void watch_absent_seen(struct watch *w, const struct topology *t);

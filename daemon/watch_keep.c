@@ -4,6 +4,7 @@
  * status file.  Owned by watch; runs on: loop; state.json is written by a job, with fsync.
  */
 #include "watch_impl.h"
+#include "str.h"
 #include "clock.h"
 #include "history.h"
 #include "job.h"
@@ -94,6 +95,8 @@ static json_t *keep_json(const struct watch *w)
 		json_object_set_new(j, "master",
 		        json_pack("{s:s, s:s}", "id", w->remembered, "server_uuid",
 		                w->remembered_uuid));
+	if (w->absent)
+		json_object_set_new(j, "absent", json_string(w->absent->id));
 	if (w->pause.on)
 		json_object_set_new(j, "paused",
 		        json_pack("{s:I, s:s, s:s}", "until",
@@ -148,6 +151,13 @@ static void load_pause(struct watch *w, const json_t *j)
 	snprintf(w->pause.by, sizeof(w->pause.by), "%s", by ? by : "");
 }
 
+static void load_absent(struct watch *w, const char *id)
+{
+	for (size_t i = 0; id && i < w->conf->n_servers; i++)
+		if (str_is(w->conf->servers[i]->id, id))
+			w->absent = w->conf->servers[i];
+}
+
 /* What cannot be read is not remembered: nothing depends on it. */
 void watch_keep_load(struct watch *w)
 {
@@ -165,6 +175,7 @@ void watch_keep_load(struct watch *w)
 	uuid = json_string_value(json_object_get(master, "server_uuid"));
 	w->remembered = xstrdup(id);
 	snprintf(w->remembered_uuid, sizeof(w->remembered_uuid), "%s", uuid ? uuid : "");
+	load_absent(w, json_string_value(json_object_get(j, "absent")));
 	load_pause(w, json_object_get(j, "paused"));
 	json_decref(j);
 }
@@ -173,14 +184,14 @@ void watch_keep_load(struct watch *w)
 
 static bool claim(struct watch *w)
 {
-	const struct conf_server *s = w->conf->servers[0];
+	const char *dir = w->opts.workdir ? w->opts.workdir : w->conf->servers[0]->manager_workdir;
 	struct err e = { 0 };
 
 	if (w->status || !w->opts.status_pid)
 		return w->status;
 	if (w->status_tried && clock_ms() - w->status_tried < CLAIM_AGAIN_MS)
 		return false;
-	w->status = status_file_claim(s->manager_workdir, w->conf->name, w->opts.status_pid, &e);
+	w->status = status_file_claim(dir, w->conf->name, w->opts.status_pid, &e);
 	if (!w->status && !w->status_tried)
 		watch_log(w, LOG_LV_WARNING, "no status file is kept for now: %s", e.text);
 	w->status_tried = w->status ? 0 : clock_ms();

@@ -77,7 +77,7 @@ static int64_t next_reading(const struct watch *w)
 /* ---- what is kept of a picture ---- */
 
 static const struct topology_finding *finding_of(
-        const struct topology *t, unsigned stops, bool master_is_dead)
+        const struct watch *w, const struct topology *t, unsigned stops, bool master_is_dead)
 {
 	for (size_t i = 0; i < t->n_findings; i++) {
 		const struct topology_finding *f = &t->findings[i];
@@ -85,6 +85,8 @@ static const struct topology_finding *finding_of(
 		if (!(f->stops & stops))
 			continue;
 		if (master_is_dead && t->master && f->server == t->master)
+			continue;
+		if (f->server && watch_is_absent(w, f->server->snap->conf))
 			continue;
 		return f;
 	}
@@ -94,8 +96,8 @@ static const struct topology_finding *finding_of(
 static void keep_findings(struct watch *w, const struct topology *t)
 {
 	struct watch_tree *k = &w->tree;
-	const struct topology_finding *f = finding_of(t, TOPOLOGY_STOPS_FAILOVER, k->for_death);
-	const struct topology_finding *s = finding_of(t, TOPOLOGY_STOPS_START, k->for_death);
+	const struct topology_finding *f = finding_of(w, t, TOPOLOGY_STOPS_FAILOVER, k->for_death);
+	const struct topology_finding *s = finding_of(w, t, TOPOLOGY_STOPS_START, k->for_death);
 	const char *text = f ? f->text : "";
 
 	if (strncmp(k->text, text, sizeof(k->text) - 1) != 0)
@@ -154,7 +156,7 @@ static void choose_master(struct watch *w, const struct topology *t)
 
 static void complain(struct watch *w, const struct topology *t)
 {
-	const struct topology_finding *f = finding_of(t, TOPOLOGY_STOPS_START, false);
+	const struct topology_finding *f = finding_of(w, t, TOPOLOGY_STOPS_START, false);
 	struct err e = { 0 };
 
 	snprintf(w->tree.why_unknown, sizeof(w->tree.why_unknown), "%s",
@@ -181,6 +183,7 @@ static void ended(void *arg, struct snapshot *s)
 	k->run = NULL;
 	leave(w);
 	k->read_at = clock_ms();
+	watch_absent_seen(w, t);
 	keep_findings(w, t);
 	keep_rewound(w, t);
 	if (!for_death)

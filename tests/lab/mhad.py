@@ -15,7 +15,7 @@ def native(cluster, **settings):
     """The cluster's file in mhad's own format."""
     top = {"user": "mha", "password": ACCOUNTS["mha"], "repl_user": "repl", "repl_password": ACCOUNTS["repl"],
            "ssh_user": "root", "ssh_host_keys": "accept-new", "ping_interval": "1s", "replica_interval": "2s",
-           "tls": "off", "manager_workdir": cluster.workdir, "remote_workdir": cluster.workdir, **settings}
+           "tls": "off", "auto_failover": False, "manager_workdir": cluster.workdir, "remote_workdir": cluster.workdir, **settings}
     servers = ",\n".join(
         f'\t{{ name = "{s.name}"; hostname = "{s.host.name}"; port = {s.port}; master_binlog_dir = "{s.data}"; }}'
         for s in cluster.managed)

@@ -178,3 +178,75 @@ def test_thousand_rows_only_on_its_disk(lab, flavour, mode):
     print(show(record))
     validate.everything(db2, [db3])
     assert count(db2, "tail") == 1000 and record["saved"]["transactions"] == 1000
+
+
+# ---- killed, and taken up -----------------------------------------------------------------------
+STEPS = ("read confirm check lock count elect vip_off close fence freeze latest save power_off apply seen record "
+         "detach open vip_on slaves stays cleanup").split()
+LOG_HOOK = 'echo "$*" >>/var/tmp/hooks\n'
+
+
+def scene(lab, flavour, mode, disk=True):
+    """Three slaves at different points and a tail that nobody has; all steps have something to do."""
+    hook = lab.manager.script("/usr/local/bin/vip", LOG_HOOK)
+    off = lab.manager.script("/usr/local/bin/power", LOG_HOOK + "exit 10\n")
+    fo = start(lab, flavour, mode, 4, conf={"master_ip_failover_script": hook, "shutdown_script": off})
+    db1, db2, db3, db4 = fo.cluster
+    db4.set(relay_log_purge=1)
+    rows(db1, 5, "all")
+    fo.cluster.caught_up()
+    cut_off(db4)
+    rows(db1, 5, "two")
+    db2.caught_up(), db3.caught_up()
+    cut_off(db2, db3)
+    rows(db1, 5, "none")
+    db1.kill()
+    if not disk:
+        db1.host.off()
+    return fo
+
+
+def writable(servers):
+    return [s.name for s in servers if s.running and not int(s.variable("read_only"))]
+
+
+def killed_and_taken_up(fo, point, tail=5):
+    db1, db2, db3, db4 = fo.cluster
+    first = fo.switch(env={"MHAD_FAILPOINT": f"{point}=kill"})
+    assert first.rc in (-9, 137), str(first)
+    assert len(writable(fo.cluster)) <= 1
+    if not fo.journal().exists():
+        assert point.startswith("read:")
+    r = done(fo.switch())
+    assert not fo.journal().exists() and fo.flag("complete") and not fo.flag("error"), str(r)
+    validate.everything(db2, [db3, db4])
+    assert [count(db2, t) for t in ("all", "two", "none")] == [5, 5, tail], str(r)
+    assert db4.variable("relay_log_purge") == 1 and db3.variable("relay_log_purge") == 0
+    assert fo.report()["result"] == "success"
+    starts = [l for l in fo.lab.manager.read("/var/tmp/hooks").splitlines() if "--command=start" in l]
+    assert 1 <= len(starts) <= 2 and all("--new_master_host=db2" in l for l in starts)
+    return r
+
+
+@pytest.mark.parametrize("where", ["act", "end"])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at(lab, mode, step, where):
+    killed_and_taken_up(scene(lab, "ma1011", mode), f"{step}:{where}")
+
+
+@pytest.mark.parametrize("point", ["freeze:act", "save:end", "apply:act", "apply:verify", "record:end", "detach:verify",
+                                   "open:verify", "slaves:act", "slaves:verify"])
+def test_killed_at_on_all(lab, flavour, mode, point):
+    if flavour == "ma1011":
+        pytest.skip("has it all in test_killed_at")
+    killed_and_taken_up(scene(lab, flavour, mode), point)
+
+
+@pytest.mark.parametrize("point", ["diff:act", "diff:end", "apply:act", "slaves:act"])
+def test_killed_without_the_disk(lab, flavour, mode, point):
+    fo = scene(lab, flavour, mode, disk=False)
+    if mode == "gtid" and point.startswith("diff"):
+        rows_only = fo.cluster[2]  # by GTID the new master needs no other's relay logs here
+        assert rows_only
+        pytest.skip("nothing to fetch")
+    killed_and_taken_up(fo, point, tail=0)

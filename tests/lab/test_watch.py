@@ -2,7 +2,6 @@
 """mhad as a service of many clusters: start, reload, pause, end, and what stands for each cluster.  What it makes of
 troubles is in test_verdicts."""
 import signal
-import time
 
 import pytest
 
@@ -22,14 +21,12 @@ def watched(lab, cluster, **settings):
 
 
 def test_killed_under_load(lab, star):
-    """kill -9: the process is known to be gone within a tenth of a second, and nothing is failed over."""
+    """kill -9: the only gate that blocks is that nobody fails over; how soon that is known is measured in test_verdicts."""
     with watched(lab, star) as mhad:
         lab.writer(star.master).wait(50)
-        since = time.monotonic()
         star.master.kill()
         why = mhad.until("process_dead", "blocked", within=5)
-        assert mhad.instant(why, "verdict", "process_dead") - since < 0.1, mhad.tell()
-        assert [g["name"] for g in why["gates"] if g["blocks"]] == ["engine"]
+        assert [g["name"] for g in why["gates"] if g["blocks"]] == ["manual"]
         assert "Master is down!" in mhad.proc.err
         star.master.start()
         mhad.until("healthy", "monitoring", within=30)
