@@ -128,6 +128,8 @@ static const struct field replica_fields[] = {
 	FIELD_AGE(fact_replica, looked),
 	FIELD_AGE_SET(fact_replica, silent_since),
 	FIELD_AGE(fact_replica, missed),
+	FIELD_AGE(fact_replica, was_missed),
+	FIELD_AGE(fact_replica, back),
 	FIELD_AGE(fact_replica, between),
 	FIELD_AGE(fact_replica, heard),
 	FIELD(SPAN, EXACT, fact_replica, heartbeat),

@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <sys/stat.h>
 #include "clock.h"
 #include "flap.h"
+#include "history.h"
 #include "job.h"
 #include "journal.h"
 #include "link.h"
@@ -142,13 +145,37 @@ static void set_up_servers(struct failover *f)
 	f->dead = fo_of(f, f->o.dead);
 }
 
-/* MHA's name for the saved events, so that people find them where they look for them. */
+/* As MHA's manager did: made if it is missing, with all that is above it. */
+static bool make_folder(const char *path)
+{
+	AUTO(free) char *part = xstrdup(path);
+
+	for (char *p = part + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		mkdir(part, 0755);
+		*p = '/';
+	}
+	mkdir(part, 0755);
+	return access(part, W_OK) == 0;
+}
+
+/*
+ * MHA's name for the saved events, so that people find them where they look for them; what cannot be
+ * written there is kept with the journal: it must not be lost for want of a folder.
+ */
 static void name_files(struct failover *f)
 {
 	const struct conf_server *d = f->dead->conf;
 	const char *dir = f->conf->servers[0]->manager_workdir;
+	AUTO(free) char *own = NULL;
 	char when[32];
 
+	if (!f->o.dry && !make_folder(dir) && f->env.state_dir) {
+		own = history_dir(f->env.state_dir, f->conf->name, NULL);
+		dir = own ? own : dir;
+	}
 	clock_file_time(when, sizeof(when));
 	f->saved_path = xasprintf(
 	        "%s/saved_master_binlog_from_%s_%d_%s.binlog", dir, d->hostname, d->port, when);

@@ -129,6 +129,12 @@ FO_STEP(fo_save)
 	f->has_saved = f->save_done = false;
 	run_untouched(io);
 	if (!save_from(f, &disk, io, &why)) {
+		/* It could be read, and it is us who cannot keep it: that is no reason to lose it. */
+		if (why.kind == ERR_SYSTEM) {
+			if (e)
+				*e = why;
+			return err_hint(e, "make room or rights for it on this host");
+		}
 		run_warn(io, "the dead master's binlog could not be saved: %s", why.text);
 		if (!save_from_binlog_servers(f, io, e))
 			return false;

@@ -236,6 +236,8 @@ static bool follow_one(struct failover *f, struct fo_server *s, struct run_io *i
 
 	if (s->follows)
 		return true;
+	if (!s->lock) /* of a run that was killed they are gone */
+		s->lock = repl_lock(s->conf, REPL_FAILOVER_LOCK, 0, fo_until(io, 5000), NULL);
 	if (!make_level(f, s, &to, io, deadline, e))
 		return false;
 	s->leveled = true;

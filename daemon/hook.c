@@ -60,8 +60,17 @@ struct hook *hook_new(const char *setting, const char *prefix, const char *const
 
 void hook_set_env(struct hook *h, const char *name, const char *value)
 {
+	size_t n = strlen(name);
+
 	if (h->env.len)
 		h->env.len--;
+	vec_each (char *, v, &h->env)
+		if (!strncmp(*v, name, n) && (*v)[n] == '=') {
+			free(*v);
+			*v = xasprintf("%s=%s", name, value);
+			vec_push(&h->env, NULL);
+			return;
+		}
 	vec_push(&h->env, xasprintf("%s=%s", name, value));
 	vec_push(&h->env, NULL);
 }
@@ -93,14 +102,27 @@ const char *const *hook_args(const struct hook *h)
 	return (const char *const *)h->args.items;
 }
 
+/* Length of "--new_master_password=", or 0: what follows may be shown. */
+static size_t secret_at(const char *arg)
+{
+	static const char word[] = "password=";
+	const char *found = strstr(arg, word), *eq = strchr(arg, '=');
+
+	return found && found + strlen(word) - 1 == eq ? (size_t)(eq + 1 - arg) : 0;
+}
+
 char *hook_text(const struct hook *h)
 {
 	struct str s = STR_INIT;
 
 	str_add(&s, h->prefix);
 	for (const char *const *a = hook_args(h); *a; a++) {
+		size_t secret = secret_at(*a);
+
 		str_addc(&s, ' ');
-		if ((*a)[strcspn(*a, " \t\n'\"\\$&;|<>()*?!#~`[]{}^")])
+		if (secret)
+			str_addf(&s, "%.*sxxx", (int)secret, *a);
+		else if ((*a)[strcspn(*a, " \t\n'\"\\$&;|<>()*?!#~`[]{}^")])
 			str_add_shell(&s, *a);
 		else
 			str_add(&s, *a);

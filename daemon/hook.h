@@ -59,7 +59,12 @@ struct hook *hook_new(const char *setting, const char *prefix, const char *const
 void hook_free(struct hook *h); /* NULL is fine */
 CLEANUP_FN(hook, struct hook *, hook_free)
 
-/* A fact for the script's environment: what is not in MHA's lists of arguments.  MHAD_*. */
+/*
+ * A fact for the script's environment, instead of an earlier one of that name: what is not in MHA's lists
+ * of arguments.  The shipped scripts know MHAD_CHANNEL, MHAD_HOSTS and MHAD_CLUSTER (hookline.h),
+ * MHAD_TOKEN (whose fence it is) and MHAD_VIP_OFF ("yes" for `start`: the failover's own `stop` ended
+ * with 0, so that the network need not be asked for long).
+ */
 void hook_set_env(struct hook *h, const char *name, const char *value);
 
 /* mhad says so at its start, before there are workers.  `socket` (borrowed for ever) is the helper's;
@@ -74,7 +79,7 @@ const char *hook_setting(
 const char *const *hook_args(
         const struct hook *h); /* NULL-terminated, without the prefix; borrowed from the hook */
 
-/* The call as one line for the log.  Returns owned. */
+/* The call as one line for the log, passwords as xxx.  Returns owned. */
 char *hook_text(const struct hook *h);
 
 /*

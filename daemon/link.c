@@ -88,6 +88,7 @@ static void on_up(struct link_wire *w, const struct link_event *ev)
 		return;
 	memcpy(w->view.version, ev->version, sizeof(ev->version));
 	memcpy(w->view.transport, ev->transport, sizeof(ev->transport));
+	link_wire_trusted(w);
 	link_calls_send(w);
 	set_state(w, LINK_UP, &ev->err, ev->has_node);
 }
@@ -101,6 +102,7 @@ static void on_ended(struct link_wire *w, const struct link_event *ev)
 	link_calls_fail(w, &ev->err, ev->was_up);
 	if (w->links)
 		set_state(w, evicted ? LINK_OPENING : LINK_DOWN, evicted ? &none : &ev->err, false);
+	link_wire_rank(w);
 	/* Somebody has asked meanwhile. */
 	if (w->links && w->calls && !w->running)
 		link_wire_want(w);

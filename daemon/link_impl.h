@@ -100,6 +100,7 @@ struct link_wire {
 	int64_t pause_ms;
 	uint32_t last_call;
 	bool running, evicted, wants;
+	bool doubtful; /* being opened, and it was silent the last time */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* up, closed, failures */
@@ -123,7 +124,8 @@ void link_event_free(struct link_event *ev);
 /* ---- loop ---- */
 
 void link_room_schedule(struct link_room *r); /* give places to those who want one */
-void link_wire_rank(struct link_wire *w);     /* its calls or priorities have changed */
+void link_wire_rank(struct link_wire *w);     /* its calls, priorities or state have changed */
+void link_wire_trusted(struct link_wire *w);  /* it is open, or it is over */
 void link_room_reap(struct link_room *r);     /* threads that have ended */
 /* The wire that serves this host, made if there is none. */
 struct link_wire *link_wire_for(

@@ -4,7 +4,9 @@
  * count of threads on any.
  *
  * There may be thousands of wires, and places are given after every call: so they are found by a hash, and
- * those that wait and those that are open stand in one queue for each rank.
+ * those that wait and those that are open stand in one queue for each rank.  Hosts that were silent the last
+ * time hold their place for seconds and for nothing: many of them at once must not keep it from those who can
+ * answer, so they have queues of their own and a part of the places.
  */
 #include "link_impl.h"
 #include "clock.h"
@@ -24,6 +26,7 @@ enum {
 	URGENT = 0,        /* rank of a wire that is asked something; the others are 1 + priority */
 	RANKS = 8,
 	CHAINS = 1024,
+	DOUBTS = 4, /* the part of the places that silent hosts get: one of so many */
 };
 
 struct link_wires {
@@ -36,7 +39,8 @@ struct link_room {
 	int most, running;
 	int wanting; /* wires that wait for a place */
 	int leaving; /* told to make room, and not yet ended */
-	struct link_wires waiting[RANKS], open[RANKS];
+	int doubts;  /* being opened though they were silent the last time */
+	struct link_wires waiting[RANKS], silent[RANKS], open[RANKS];
 	struct link_wire *chains[CHAINS];
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -297,7 +301,9 @@ void link_wire_rank(struct link_wire *w)
 {
 	struct link_wires *at = NULL;
 
-	if (w->wants)
+	if (w->wants && w->view.why == LINK_SILENT)
+		at = &w->room->silent[rank_of(w)];
+	else if (w->wants)
 		at = &w->room->waiting[rank_of(w)];
 	else if (w->running && !w->stop)
 		at = &w->room->open[rank_of(w)];
@@ -366,6 +372,8 @@ static void open_wire(struct link_wire *w)
 	struct err e = { 0 };
 	uint64_t n;
 
+	w->doubtful = w->view.why == LINK_SILENT;
+	w->room->doubts += w->doubtful;
 	w->running = true;
 	w->stop = false;
 	w->evicted = false;
@@ -379,11 +387,21 @@ static void open_wire(struct link_wire *w)
 
 static struct link_wire *best_waiting(struct link_room *r)
 {
+	const bool may_doubt = r->doubts * DOUBTS < r->most;
+
 	for (size_t rank = 0; rank < RANKS; rank++) {
 		if (r->waiting[rank].first)
 			return r->waiting[rank].first;
+		if (may_doubt && r->silent[rank].first)
+			return r->silent[rank].first;
 	}
 	return NULL;
+}
+
+void link_wire_trusted(struct link_wire *w)
+{
+	w->room->doubts -= w->doubtful;
+	w->doubtful = false;
 }
 
 /* The least important one with nothing to do that is less important than `than`. */
@@ -433,6 +451,7 @@ void link_wire_ended(struct link_wire *w, bool was_up)
 	w->running = false;
 	w->room->running--;
 	w->room->leaving -= w->evicted;
+	link_wire_trusted(w);
 	link_wire_rank(w);
 	if (was_up_ms >= STEADY_MS)
 		w->pause_ms = 0;
@@ -496,6 +515,7 @@ void link_wire_close(struct link_wire *w)
 	if (w->running) {
 		r->running--;
 		r->leaving -= w->evicted;
+		link_wire_trusted(w);
 		stop(w);
 	}
 	set_wants(w, false);

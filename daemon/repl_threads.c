@@ -128,11 +128,15 @@ static bool sql_is_started(const struct channel_status *st)
 static bool wait_for(
         struct repl *r, seen_fn seen, const char *what, int64_t deadline, struct err *e)
 {
+	struct err why = { .kind = ERR_NONE };
 	struct channel_status st;
 
 	do {
-		if (!repl_status(r, deadline, &st, NULL, e))
-			return err_ctx(e, "%s", what);
+		if (!repl_status(r, deadline, &st, NULL, &why)) {
+			if (clock_left(deadline) == 0)
+				break;
+			return repl_fail(&why, e) || err_ctx(e, "%s", what);
+		}
 		if (seen(&st))
 			return true;
 		if (seen == io_is_started && st.io_errno)

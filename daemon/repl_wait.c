@@ -150,17 +150,21 @@ static bool is_late(const struct wait *w, struct err *e)
 
 static bool wait_applied(struct wait *w, struct err *e)
 {
+	struct err why = { .kind = ERR_NONE };
 	bool done;
 
 	for (;;) {
 		gtid_set_free(TAKE(w->retrieved));
-		if (!repl_status(w->r, w->deadline, &w->st, &w->retrieved, e))
-			return false;
+		if (!repl_status(w->r, w->deadline, &w->st, &w->retrieved, &why))
+			return w->st.is_replica && clock_left(w->deadline) == 0
+			               ? is_late(w, e)
+			               : repl_fail(&why, e);
 		if (!w->st.is_replica)
 			return repl_error(w->r, e, ERR_PRECOND, ER_NOT_A_SLAVE, "it has no source");
 		if (w->st.io == CHANNEL_IO_NO) {
-			if (!is_applied(w, &done, e))
-				return false;
+			if (!is_applied(w, &done, &why))
+				return clock_left(w->deadline) == 0 ? is_late(w, e)
+				                                    : repl_fail(&why, e);
 			if (done)
 				return true;
 		}

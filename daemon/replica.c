@@ -320,6 +320,15 @@ static void poll_ended(struct replica *r)
 		r->o.changed(r->o.arg, r);
 }
 
+static void end_silence(struct replica_view *v)
+{
+	if (!v->silent_since)
+		return;
+	v->was_silent = v->silent_since;
+	v->back = clock_ms();
+	v->silent_since = 0;
+}
+
 static void poll_failed(struct replica *r, const struct err *e)
 {
 	struct replica_view *v = &r->view;
@@ -328,7 +337,7 @@ static void poll_failed(struct replica *r, const struct err *e)
 	v->err = *e;
 	v->refuses = e->kind == ERR_REFUSED || e->kind == ERR_SQL || e->kind == ERR_PRECOND;
 	if (v->refuses)
-		v->silent_since = 0;
+		end_silence(v);
 	else if (!v->silent_since && (e->kind == ERR_UNREACHABLE || e->kind == ERR_LOST))
 		v->silent_since = r->begun;
 	poll_ended(r);
@@ -341,7 +350,7 @@ static void poll_worked(struct replica *r)
 	v->up = true;
 	v->refuses = false;
 	v->err = (struct err){ .kind = ERR_NONE };
-	v->silent_since = 0;
+	end_silence(v);
 	v->asked = r->begun;
 	v->answered = clock_ms();
 	poll_ended(r);

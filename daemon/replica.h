@@ -53,6 +53,7 @@ struct replica_view {
 	bool refuses;   /* it did not, but it lives: 1040, 1045..., or the status was refused */
 	struct err err; /* of the last poll; ERR_NONE when up; ERR_SYSTEM: our own fault */
 	int64_t silent_since; /* instant at which the first unanswered poll was sent, or the session cut; 0 = it is not silent */
+	int64_t was_silent, back; /* when its last silence began and ended; 0 = there was none */
 	int64_t asked,
 	        answered; /* instants of the last poll that ended well; 0 = none did.  What is below is of then */
 	int64_t heard;  /* of the last bytes from it, polls that failed included */

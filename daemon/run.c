@@ -513,15 +513,27 @@ static bool was_canceled(struct run *r)
 	return true;
 }
 
+/*
+ * A run that had passed the point of no return had done all that comes before it, and part of that cannot
+ * be seen any more, let alone done.
+ */
+static bool is_behind_us(const struct run *r, size_t at)
+{
+	return r->past && at < no_return_at(r->plan) && !r->plan->steps[at].reads;
+}
+
 static bool is_wanted(struct run *r, size_t at)
 {
 	const struct run_step *s = &r->plan->steps[at];
+	struct run_record *c = &r->records[at];
 
-	if (!s->when || s->when(r->ctx))
+	if (!is_behind_us(r, at) && (!s->when || s->when(r->ctx)))
 		return true;
-	r->records[at].state = RUN_SKIPPED;
+	c->was_done = is_behind_us(r, at) && c->state != RUN_NOT_YET;
+	c->state = c->was_done ? RUN_DONE : RUN_SKIPPED;
+	c->begun = c->ended = clock_ms();
 	if (r->o.step)
-		r->o.step(r->o.arg, r, &r->records[at]);
+		r->o.step(r->o.arg, r, c);
 	return false;
 }
 

@@ -33,6 +33,14 @@ bool verdict_note(struct judge *j, const char *fmt, ...)
 
 /* ---- time limits ---- */
 
+/* What failed while we were cut off from others too does not count. */
+static int64_t counted_from(const struct judge *j)
+{
+	int64_t back = verdict_back(j);
+
+	return back > j->since ? back : j->since;
+}
+
 /*
  * A server that stands still for two intervals must not be judged, one that stands still for three
  * must be.  Its standstill may have begun any time in the interval before the first look that failed;
@@ -41,7 +49,7 @@ bool verdict_note(struct judge *j, const char *fmt, ...)
  */
 static bool is_long(struct judge *j)
 {
-	return verdict_passed(j, j->since + 2 * j->f->interval + j->f->interval / 50);
+	return verdict_passed(j, counted_from(j) + 2 * j->f->interval + j->f->interval / 50);
 }
 
 /* How long a server that is starting or stopping is waited for. */
@@ -56,7 +64,7 @@ static int64_t patience(const struct judge *j)
 static bool mha_counted(struct judge *j)
 {
 	return j->f->probe.failures >= MHA_FAILURES &&
-	       verdict_passed(j, j->since + 3 * j->f->interval - j->f->interval / 50);
+	       verdict_passed(j, counted_from(j) + 3 * j->f->interval - j->f->interval / 50);
 }
 
 static bool is_mha(const struct judge *j)

@@ -25,6 +25,8 @@
  *   master was.  Everybody did: we are cut off.  A slave did that follows the master and matters: it
  *   may still follow it (split_view).  A witness alone leads nowhere and does not block.  And a
  *   slave that matters must have answered since, before silence alone is called death.
+ * - A slave that fell silent together with the master and is back says that a cut has healed just now:
+ *   what failed until then says nothing of the master, and is counted anew.
  * - A host that answers settles it: "no such process" is proof (no split, no tilt), and a server
  *   that listens there while nobody confirms our silence means that our road is cut.
  */
@@ -195,10 +197,11 @@ enum { FACT_NAME = 64, FACT_REPLICAS = 64, FACT_WITNESSES = 16 };
 struct fact_replica {
 	char name[FACT_NAME];
 	bool ignore_fail, on_master_host;
-	bool up;              /* its server answers us */
-	int64_t looked;       /* when the latest poll that it answered, or refused, was asked */
-	int64_t silent_since; /* its last sign of life; 0: it answers, or refuses */
-	int64_t missed;       /* when the first poll without an answer was asked; 0: none */
+	bool up;                  /* its server answers us */
+	int64_t looked;           /* when the latest poll that it answered, or refused, was asked */
+	int64_t silent_since;     /* its last sign of life; 0: it answers, or refuses */
+	int64_t missed;           /* when the first poll without an answer was asked; 0: none */
+	int64_t was_missed, back; /* the same of its last silence that ended, and when that ended */
 	/*
 	 * Something from the master arrived there in (between, heard]: an event or a heartbeat.
 	 * `between` is when the earlier poll was asked, `heard` when the later one was answered.

@@ -59,6 +59,9 @@ struct verdict_company {
 };
 struct verdict_company verdict_company(const struct judge *j);
 
+/* When the latest of those slaves came back that had fallen silent together with the master; 0: none did. */
+int64_t verdict_back(const struct judge *j);
+
 /* What a living master's slaves show: all receivers that can be asked are broken, for long enough. */
 bool verdict_replication_cut(struct judge *j);
 

@@ -284,3 +284,24 @@ struct verdict_company verdict_company(const struct judge *j)
 			add_witness(j, &f->witnesses[i], &c);
 	return c;
 }
+
+/* A slave that falls silent later, and again and again, must not put the verdict off for ever. */
+static bool fell_with_it(const struct judge *j, int64_t missed)
+{
+	return !long_dead(j, 0, missed) &&
+	       missed <= j->f->probe.silent_since + 3 * j->f->interval + TOGETHER_MS;
+}
+
+int64_t verdict_back(const struct judge *j)
+{
+	int64_t back = 0;
+
+	for (int i = 0; j->f->probe.silent_since && i < j->f->n_replicas; i++) {
+		const struct fact_replica *r = &j->f->replicas[i];
+
+		if (!r->on_master_host && !r->silent_since && r->back > back &&
+		        fell_with_it(j, r->was_missed))
+			back = r->back;
+	}
+	return back;
+}

@@ -74,6 +74,8 @@ static void add_replica(const struct watch *w, const struct watch_member *m, str
 		.looked = v->refuses ? v->heard : v->asked,
 		.silent_since = v->silent_since && v->heard ? v->heard : v->silent_since,
 		.missed = v->silent_since,
+		.was_missed = v->was_silent,
+		.back = v->back,
 		.sight = m->sight,
 		.sight_asked = m->sight_asked };
 	snprintf(f->name, sizeof(f->name), "%s:%d", m->conf->hostname, m->conf->port);

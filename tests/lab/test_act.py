@@ -45,7 +45,7 @@ def test_the_old_master_comes_back(lab):
         new_master(mhad, "db2")
         db1.host.run(["mha-node", "release", f"--port={db1.port}"])
         db1.start()
-        until("the old master was made read-only", lambda: db1.variable("read_only") in ("ON", "1"), 10)
+        until("the old master was made read-only", lambda: db1.variable("read_only") == 1, 10)
         until("it is told", lambda: "the old master db1" in mhad.proc.err, 5)
         assert mhad.status()["master"].startswith("db2")
 

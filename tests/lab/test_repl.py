@@ -290,6 +290,19 @@ def test_several_sources(lab, flavour, mode):
     assert extra.do("look")["channels"] == 0
 
 
+def test_old_master_becomes_a_slave(lab, flavour, mode):
+    """What it wrote itself is part of the history (MariaDB must be told), so it goes on where the new one began."""
+    db1, db2 = start(lab, flavour, mode, 2)
+    work(db1)
+    db2.caught_up()
+    Repl(db2).do("stop_io", "wait", "forget", "read_only:0")
+    at = db2.position()
+    work(db2, 5)
+    Repl(db1).do("read_only:1", "@deadline:15000",
+                 to(db2, at, user="repl", password="repl-pw", was_source=1, get_public_key=1))
+    goes_on(db2, db1)
+
+
 # ---- what goes wrong with a source ----------------------------------------------------------------
 def test_source_turns_it_away(lab, flavour, mode):
     """A wrong password ends it at once, with the server's number; the right one works afterwards."""
@@ -414,6 +427,29 @@ def test_half_received(lab, flavour, mode, workers):
     assert at["half"]
     r.do("@deadline:20000", to(db1, (at["exec_file"], at["exec_pos"])))
     lab.until("it goes on", lambda: db2.one("SELECT COUNT(*) FROM shop.big") == 40)
+    goes_on(db1, db2)
+
+
+@pytest.mark.parametrize("workers", [0, 4])
+def test_busy_applier(lab, flavour, mode, workers):
+    """A transaction that only takes long is not killed by us: the deadline counts, and nothing gets lost or done twice."""
+    family = "ma" if flavour.startswith("ma") else flavour
+    db1, db2 = start(lab, flavour, mode, 2, options={WORKERS[family]: workers})
+    with db2.connect() as s, s.cursor() as c:
+        c.execute("BEGIN")
+        c.execute("SELECT n FROM shop.count FOR UPDATE")
+        work(db1, 3)
+        lab.until("it waits for the row", lambda: db2.one("SELECT COUNT(*) FROM information_schema.innodb_trx") >= 2)
+        r = Repl(db2)
+        r.do("stop_io")
+        refused(r.one("@deadline:700", "wait"), "lost")
+        got = r.one("@deadline:1500", "stop_sql")
+        if not got["ok"]:
+            refused(got, "lost")
+            assert got["ms"] < 1500 + SLACK
+        c.execute("ROLLBACK")
+    got = Repl(db2, "").do("@deadline:20000", "stop_sql", "look")
+    Repl(db2).do("@deadline:20000", to(db1, (got["exec_file"], got["exec_pos"])))
     goes_on(db1, db2)
 
 

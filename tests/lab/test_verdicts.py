@@ -306,7 +306,7 @@ def fleet(s):
 @trouble("ma1011", on=("my97", "ma1011"), policies=BOTH)
 def ten_clusters_at_once(s):
     """Ten unrelated clusters fall silent within one second."""
-    s.mgr.remove("/etc/mhad/clusters.d/app1.conf")
+    s.mgr.run(["sh", "-c", "rm -rf /var/lib/mhad/* /etc/mhad/clusters.d/*"], check=True)
     s.mhad = mhad = Mhad(s.lab)
     before = s.face()
     with fleet(s) as names, mhad.start():

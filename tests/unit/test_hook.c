@@ -201,7 +201,7 @@ static void the_new_master_gets_it(void **state)
 	        "/usr/local/bin/other --command=start --ssh_user=mysql --orig_master_host=db1 "
 	        "--orig_master_ip=10.0.0.1 --orig_master_port=3306 --new_master_host=db2 "
 	        "--new_master_ip=10.0.0.2 --new_master_port=3307 --new_master_user=mha "
-	        "--new_master_password=p2");
+	        "--new_master_password=xxx");
 	b.user = "m h'a";
 	b.password = "p\\$ \"'!";
 	far(&a, &b);
@@ -234,7 +234,7 @@ static void a_planned_switch(void **state)
 	        "--orig_master_ip=10.0.0.1 --orig_master_port=3306 --orig_master_user=mha "
 	        "--new_master_host=db2 --new_master_ip=10.0.0.2 --new_master_port=3307 "
 	        "--new_master_user=mha --orig_master_ssh_user=root --new_master_ssh_user=mysql "
-	        "--orig_master_password=p1 --new_master_password=p2");
+	        "--orig_master_password=xxx --new_master_password=xxx");
 	far(&a, &b);
 	assert_args(hook_online_change(false, &a, &b, true), "--command=start",
 	        "--orig_master_host=db1", "--orig_master_ip=10.0.0.1", "--orig_master_port=3306",
@@ -409,6 +409,8 @@ static void facts_come_by_environment_only(void **state)
 	(void)state;
 	s.master_ip_failover_script = "printf '%s|' \"$MHAD_RUN\" \"$MHAD_TOKEN\" $#; :";
 	h = hook_ip_failover_stop(&s, false);
+	hook_set_env(h, "MHAD_RUN", "no");
+	hook_set_env(h, "MHAD_TOKEN", "6");
 	hook_set_env(h, "MHAD_RUN", "a b");
 	hook_set_env(h, "MHAD_TOKEN", "7");
 	assert_true(hook_run(h, clock_in(5000), &out, &e));

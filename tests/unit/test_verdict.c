@@ -887,6 +887,42 @@ static void test_split(void **state)
 	BOTH(f, "hung");
 }
 
+/* It is back before the master has been looked at again: the cut healed, and not half of it. */
+static void test_cut_heals(void **state)
+{
+	(void)state;
+	struct facts *f = deaf(HOW_LATE, LAYER_NOTHING, 20 * SECOND);
+	struct fact_replica *r = &f->replicas[1];
+
+	host_is_silent(f);
+	slaves_say(f, SIGHT_CANNOT);
+	BOTH(f, "host_dead");
+	r->was_missed = f->probe.silent_since + 700;
+	r->back = NOW - 2019;
+	BOTH(f, "suspect");
+	assert_int_equal(verdict_of(f).again, NOW + 1);
+	r->back--;
+	EACH(f, "suspect", "host_dead");
+	r->back = NOW - 2979;
+	EACH(f, "suspect", "host_dead");
+	r->back--;
+	BOTH(f, "host_dead");
+	r->back = NOW - 50;
+	BOTH(f, "suspect");
+	r->on_master_host = true; /* it says nothing of the network */
+	BOTH(f, "host_dead");
+	r->on_master_host = false;
+	r->was_missed =
+	        f->probe.silent_since + 5 * SECOND; /* a trouble of its own, later or earlier */
+	BOTH(f, "host_dead");
+	r->was_missed = f->probe.silent_since - 2001;
+	BOTH(f, "host_dead");
+	r->was_missed++;
+	BOTH(f, "suspect");
+	host_says(f, PROCESS_ABSENT, 0); /* proof needs no count; MHA counts */
+	EACH(f, "suspect", "process_dead");
+}
+
 /* Until all have answered or fallen silent, nobody is said to be split off; but not for ever. */
 static void test_split_waits(void **state)
 {
@@ -1284,6 +1320,7 @@ int main(void)
 		cmocka_unit_test(test_tilt),
 		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_cut_heals),
 		cmocka_unit_test(test_split_waits),
 		cmocka_unit_test(test_silent_witness),
 		cmocka_unit_test(test_why),
