@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "flap.h"
 #include "history.h"
+#include "hookline.h"
 #include "job.h"
 #include "journal.h"
 #include "link.h"
@@ -145,6 +146,13 @@ static void set_up_servers(struct failover *f)
 	f->dead = fo_of(f, f->o.dead);
 }
 
+static struct link *link_of(void *arg, const struct conf_server *c)
+{
+	struct fo_server *s = fo_of(arg, c);
+
+	return s ? s->link : NULL;
+}
+
 /* As MHA's manager did: made if it is missing, with all that is above it. */
 static bool make_folder(const char *path)
 {
@@ -197,6 +205,7 @@ void failover_free(struct failover *f)
 	if (!f)
 		return;
 	run_free(f->run);
+	hookline_free(f->line);
 	journal_close(f->journal);
 	loop_timer_free(f->guard);
 	for (size_t i = 0; i < f->n; i++)
@@ -295,6 +304,8 @@ struct failover *failover_start(const struct failover_env *env, const struct con
 	f->run_name = journal_run_name();
 	set_up_servers(f);
 	name_files(f);
+	if (!o->dry)
+		f->line = hookline_new(env->loop, c, link_of, f, NULL);
 	f->run = run_start(o->dry ? &dry_plan : &plan,
 	        &(struct run_opts){ .loop = env->loop,
 	                .jobs = env->jobs,

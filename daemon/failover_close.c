@@ -9,6 +9,7 @@
 #include <string.h>
 #include "clock.h"
 #include "hook.h"
+#include "hookline.h"
 #include "log.h"
 #include "str.h"
 
@@ -34,6 +35,8 @@ bool fo_call_hook(
 	bool fine;
 
 	set_facts(f, h);
+	if (f->line)
+		hookline_equip(f->line, h);
 	text = hook_text(h);
 	log_info("Executing %s", text);
 	fine = hook_run(h, fo_until(io, limit_ms), &out, e);

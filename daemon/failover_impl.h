@@ -47,6 +47,7 @@ struct failover {
 	struct journal *journal;
 	struct run *run;
 	char *run_name;
+	struct hookline *line; /* hooks reach the hosts by our sessions; NULL: by themselves */
 	struct loop_timer *guard; /* looks whether the old master is back */
 	struct failover_report report;
 	pthread_mutex_t telling; /* of the body: steps may run beside each other */

@@ -106,7 +106,7 @@ read_vip_place() {
 	_best=''
 	for _h in $READ_VIP_HOSTS; do
 		case $_h in "$1" | "$new_host") continue ;; esac
-		vip_all "$_h" 2 "$READ_VIP" --show --timeout=20 >/dev/null
+		vip_all "$_h" 4 "$READ_VIP" --show --timeout=20 >/dev/null
 		case $? in
 		0) return 0 ;;
 		3 | 4) _best=${_best:-$_h} ;;

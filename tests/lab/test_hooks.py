@@ -189,18 +189,21 @@ def test_status_looks(cluster, hooks, mgr, line):
 
 
 def test_a_silent_master_does_not_hold_it_up(cluster, hooks):
+    """A second at most, beside what the same call takes here when all is well."""
     db1, db2, _ = cluster
+    hooks.run("start", "server1", "server1")
+    usual = 3 * max(hooks.run("stopssh", "server1")["us"] for _ in range(3))
     hooks.run("start", "server1", "server1")
     with fault.isolated(db1.host):
         r = hooks.run("stop", "server1")  # at once: mhad has not noticed
-        assert r["us"] < 2_500_000 and "nobody answers for" in r["output"], r
+        assert r["us"] < usual + 1_500_000 and "nobody answers for" in r["output"], (usual, r)
         hooks.until("server1", False)
         r = hooks.run("stop", "server1")
-        assert r["us"] < 1_200_000, r
+        assert r["us"] < usual + 700_000, (usual, r)
         hooks.run("start", "server1", "server2")
         hooks.line(False)
         r = hooks.run("stop", "server1", rc=10)
-        assert r["us"] < 3_500_000 and "nobody could be asked" in r["output"], r
+        assert r["us"] < usual + 3_000_000 and "nobody could be asked" in r["output"], (usual, r)
     assert set(db1.lab.vip.holders()) == {db1.host, db2.host}  # the old host is back, unfenced
     db1.host.run(["ip", "addr", "del", f"{VIP}/24", "dev", "eth0"], check=True)
     hooks.until("server1", True)
