@@ -235,8 +235,8 @@ install: all $(B)/man/mhad.conf.5
 	$(if $(wildcard daemon/mhad.c),install -m 755 $(B)/bin/mhad $(DESTDIR)$(sbindir))
 	for n in $(CTL_NAMES); do ln -sf mhactl $(DESTDIR)$(bindir)/$$n || exit 1; done
 	for n in $(NODE_NAMES); do ln -sf mha-node $(DESTDIR)$(bindir)/$$n || exit 1; done
-	install -m 755 $(filter-out scripts/vip_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
-	install -m 644 scripts/vip_common.sh $(DESTDIR)$(scriptdir)
+	install -m 755 $(filter-out scripts/%_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
+	install -m 644 $(filter scripts/%_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
 	install -m 644 $(MAN1) $(DESTDIR)$(mandir)/man1
 	install -m 644 $(MAN8) $(DESTDIR)$(mandir)/man8
 	install -m 644 $(B)/man/mhad.conf.5 $(DESTDIR)$(mandir)/man5

@@ -15,7 +15,10 @@
 
 #define SUPPRESS_USE 0x0008 /* flag of a Query event: its database need not exist */
 #define INNER_MAX    (1u << 30)
-#define V(x, y, z)   ((x)*10000 + (y)*100 + (z))
+/* So many times longer than what goes in can be what comes out. */
+#define ZLIB_MOST  1032
+#define ZSTD_MOST  32768
+#define V(x, y, z) ((x)*10000 + (y)*100 + (z))
 
 /* Of flags2. */
 #define F_AUTO_IS_NULL   (1u << 14)
@@ -439,7 +442,10 @@ static bool use_db(
  * ----------------------------------------------------------------------------------
  */
 
-/* MariaDB: one byte with the size of the length, the length (its highest byte first), the data. */
+/*
+ * MariaDB: one byte with the size of the length, the length (its highest byte first), the data.  0 if
+ * it cannot be.
+ */
 static size_t plain_size(const struct binlog_query *q)
 {
 	struct cur c = { (const uint8_t *)q->text.p, q->text.len, false };
@@ -447,7 +453,7 @@ static size_t plain_size(const struct binlog_query *q)
 
 	for (; n && !c.bad; n--)
 		size = size << 8 | cur_u8(&c);
-	return c.bad ? 0 : size;
+	return c.bad || size > INNER_MAX || size / ZLIB_MOST > q->text.len ? 0 : size;
 }
 
 static bool plain_text(
@@ -455,7 +461,7 @@ static bool plain_text(
 {
 	size_t size = plain_size(q);
 
-	if (size > INNER_MAX || !size)
+	if (!size)
 		return malformed(ev, e);
 	str_grow(to, size);
 	if (binlog_payload_query(q, to->p, size) != size)
@@ -802,7 +808,7 @@ static bool add_plain_rows(struct binlog_sql *s, const struct binlog_format *f,
 	size_t at = s->rows.len, whole = head + size + (f->crc ? BINLOG_CRC_SIZE : 0);
 	uint8_t *p;
 
-	if (size > INNER_MAX || !size)
+	if (!size)
 		return malformed(ev, e);
 	str_grow(&s->rows, whole);
 	p = (uint8_t *)s->rows.p + at;
@@ -912,7 +918,7 @@ static bool on_payload(
 
 	if (!in)
 		return false;
-	if (size > INNER_MAX)
+	if (size > INNER_MAX || size / ZSTD_MOST > ev->size)
 		return refuse(e, "a compressed transaction of that size");
 	binlog_set_window(in, size + BINLOG_WINDOW);
 	while ((n = binlog_next(in, &x, e)) == BINLOG_EVENT)

@@ -132,7 +132,10 @@ int cmd_manager_attach(struct manager *m)
 
 	/* Nobody there, or not for us to ask: a manager of its own needs no mhad. */
 	a.ask = ask_open(ask_path(m->socket), clock_in(CONNECT_MS), &e);
-	if (a.ask && ask_send(a.ask, "attach", json_pack("{s:s}", "conf", m->conf->real_path), &e))
+	if (a.ask &&
+	        ask_send(a.ask, "attach",
+	                json_pack("{s:s, s:b}", "conf", m->conf->real_path, "monitor", m->monitor),
+	                &e))
 		code = run(&a);
 	ask_free(a.ask);
 	return code;

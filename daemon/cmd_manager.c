@@ -209,7 +209,8 @@ static int watch(struct manager *m)
 		.arg = &s,
 		.dead = on_dead,
 		.failed = on_failed };
-	struct watch_opts o = { .ignore_fail_on_start = m->ignore_fail_on_start,
+	struct watch_opts o = { .acts = !m->monitor,
+		.ignore_fail_on_start = m->ignore_fail_on_start,
 		.ignore_last_failover = m->ignore_last_failover,
 		.failover_interval =
 		        m->last_failover_minute >= 0 ? m->last_failover_minute * 60000 : -1,

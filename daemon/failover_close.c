@@ -52,14 +52,14 @@ FO_WHEN(fo_any_time)
 }
 
 /*
- * Nothing is there that could take a write: then the slaves may be frozen while it is seen to that it
- * stays so.  A server that lives is closed first, step by step.
+ * Nobody is there who could be told to close: then the slaves may be frozen at once, while it is seen to
+ * that none comes.  A server that answers is closed first, step by step.
  */
 FO_WHEN(fo_is_down)
 {
 	const struct failover *f = ctx;
 
-	return f->refused || f->o.verdict == VERDICT_PROCESS_DEAD ||
+	return f->cannot_close || f->o.verdict == VERDICT_PROCESS_DEAD ||
 	       f->o.verdict == VERDICT_HOST_DEAD;
 }
 
@@ -69,6 +69,7 @@ FO_STEP(fo_vip_off)
 	struct failover *f = ctx;
 	AUTO(hook) struct hook *h = hook_ip_failover_stop(f->dead->conf, f->ssh);
 	struct err why = { 0 };
+	char code[HOOK_CODE_MAX];
 
 	if (!h) {
 		log_warning("master_ip_failover_script is not set. Skipping invalidating dead "
@@ -77,12 +78,12 @@ FO_STEP(fo_vip_off)
 		return f->vip_off = true;
 	}
 	if (fo_call_hook(f, h, io, f->dead->conf->hook_timeout, &why)) {
-		f->vip_off = true;
+		f->vip_off = f->vip_is_gone = true;
 		fo_report(f, "Invalidated master IP address on %s", f->dead->conf->hostinfo);
 		return true;
 	}
-	fo_report(f, "Failed to deactivate master IP with return code %d:0", why.code);
-	if (why.kind == ERR_REMOTE && why.code == HOOK_PROCEED) {
+	fo_report(f, "Failed to deactivate master IP with return code %s", hook_code(&why, code));
+	if (hook_status(&why) == HOOK_PROCEED) {
 		run_warn(io, "Failed to deactivate master IP with return code 10:0. Proceeding.");
 		return f->vip_off = true;
 	}

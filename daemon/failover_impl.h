@@ -47,7 +47,7 @@ struct failover {
 	struct journal *journal;
 	struct run *run;
 	char *run_name;
-	struct hookline *line; /* hooks reach the hosts by our sessions; NULL: by themselves */
+	struct hookline *line;    /* hooks reach the hosts by our sessions; NULL: by themselves */
 	struct loop_timer *guard; /* looks whether the old master is back */
 	struct failover_report report;
 	pthread_mutex_t telling; /* of the body: steps may run beside each other */
@@ -69,8 +69,8 @@ struct failover {
 	bool has_mode;
 	enum topology_mode mode; /* as it was when all began: mending changes it */
 
-	bool refused; /* nobody listens at the dead master's port: nothing is there to be closed */
-	bool ssh;     /* mha-node on the dead master's host answers */
+	bool cannot_close; /* nobody answers at the dead master's port: nobody is there to be told */
+	bool ssh;          /* mha-node on the dead master's host answers */
 	char ssh_why[240];
 	bool rewound;               /* the dead master's log ends before what a slave received */
 	bool tail_known;            /* its end could be looked at */
@@ -79,7 +79,8 @@ struct failover {
 	struct catchup_found diff;  /* ... in `diff_path` */
 	char *saved_path, *diff_path;
 	bool save_done, has_saved, diff_done, has_diff;
-	char loss[400]; /* what cannot be had, in words; "" nothing */
+	char loss[400];   /* what cannot be had, in words; "" nothing */
+	bool vip_is_gone; /* the stop hook has said so, in this process */
 	bool vip_off, vip_on, power_done, powered_off, close_done, closed, was_writable, cleaned;
 	enum fence_result fenced;
 	char fenced_why[300];

@@ -183,6 +183,7 @@ FO_STEP(fo_power_off)
 	struct failover *f = ctx;
 	AUTO(hook) struct hook *h = hook_shutdown(f->dead->conf, f->ssh);
 	struct err why = { 0 };
+	char code[HOOK_CODE_MAX];
 
 	f->power_done = false;
 	if (fo_call_hook(f, h, io, f->dead->conf->hook_timeout, &why)) {
@@ -192,7 +193,7 @@ FO_STEP(fo_power_off)
 		snprintf(f->fenced_why, sizeof(f->fenced_why),
 		        "shutdown_script says that its power "
 		        "is off");
-	} else if (why.kind == ERR_REMOTE && why.code == SHUTDOWN_KILLED) {
+	} else if (hook_status(&why) == SHUTDOWN_KILLED) {
 		fo_report(f, "SSH reachable on %s. Shutting down mysqld done.",
 		        f->dead->conf->hostname);
 		if (f->fenced != FENCE_DONE) {
@@ -201,7 +202,8 @@ FO_STEP(fo_power_off)
 			        "shutdown_script says that it ended the server");
 		}
 	} else {
-		fo_report(f, "Failed to execute shutdown_script with return code %d:0", why.code);
+		fo_report(f, "Failed to execute shutdown_script with return code %s",
+		        hook_code(&why, code));
 		if (e)
 			*e = why;
 		return err_ctx(e, "shutdown_script");

@@ -85,8 +85,10 @@ static bool is_about_a_living_one(const struct failover *f)
 	return verdict_kind_of(f->o.verdict) == VERDICT_CHOICE || f->o.verdict == VERDICT_HUNG;
 }
 
-/* Its host says that nobody listens there: no server to log in to, nor one to be closed. */
-static bool is_refused(const struct conf_server *d, int64_t deadline)
+enum tcp { TCP_REFUSED, TCP_SILENT, TCP_OTHER };
+
+/* Refused: its host says that nobody listens there.  Silent: nothing comes from there at all. */
+static enum tcp look_at_port(const struct conf_server *d, int64_t deadline)
 {
 	const struct addrinfo want = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 		.ai_socktype = SOCK_STREAM };
@@ -99,16 +101,21 @@ static bool is_refused(const struct conf_server *d, int64_t deadline)
 
 	snprintf(port, sizeof(port), "%d", d->port);
 	if (getaddrinfo(d->ip, port, &want, &to) != 0)
-		return false;
+		return TCP_OTHER;
 	fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) != 0)
 		why = errno;
 	freeaddrinfo(to);
 	p.fd = fd;
-	if (why == EINPROGRESS && poll(&p, 1, clock_left_poll(deadline)) == 1 &&
-	        getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n) != 0)
-		return false;
-	return why == ECONNREFUSED;
+	if (why == EINPROGRESS) {
+		if (poll(&p, 1, clock_left_poll(deadline)) == 0)
+			return TCP_SILENT;
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n) != 0)
+			return TCP_OTHER;
+	}
+	return why == ECONNREFUSED                       ? TCP_REFUSED
+	       : why == EHOSTUNREACH || why == ETIMEDOUT ? TCP_SILENT
+	                                                 : TCP_OTHER;
 }
 
 FO_STEP(fo_confirm)
@@ -133,8 +140,8 @@ FO_STEP(fo_confirm)
 
 	if (f->past || f->o.what_if || is_about_a_living_one(f) || d->ping_type == CONF_PING_INSERT)
 		return true;
-	f->refused = is_refused(d, fo_until(io, CONFIRM_MS));
-	if (f->refused)
+	f->cannot_close = look_at_port(d, fo_until(io, CONFIRM_MS)) != TCP_OTHER;
+	if (f->cannot_close)
 		return true;
 	db = db_open(&o, &why);
 	if (!db && why.kind != ERR_REFUSED)

@@ -104,6 +104,7 @@ FO_STEP(fo_vip_on)
 	struct failover *f = ctx;
 	AUTO(hook) struct hook *h = hook_ip_failover_start(f->dead->conf, f->fresh->conf);
 	struct err why = { 0 };
+	char code[HOOK_CODE_MAX];
 
 	if (!h) {
 		log_warning(
@@ -111,14 +112,17 @@ FO_STEP(fo_vip_on)
 		        "IP address.");
 		return f->vip_on = true;
 	}
+	/* Nobody has it now, by the same script's word: it need not ask around for long. */
+	if (f->vip_is_gone)
+		hook_set_env(h, "MHAD_VIP_OFF", "yes");
 	if (fo_call_hook(f, h, io, f->fresh->conf->hook_timeout, &why)) {
 		f->vip_on = true;
 		fo_report(f, "%s: OK: Activated master IP address.", f->fresh->conf->hostinfo);
 		return true;
 	}
-	fo_report(f, "Failed to activate master IP address for %s with return code %d:0",
-	        f->fresh->conf->hostinfo, why.code);
-	if (why.kind == ERR_REMOTE && why.code == HOOK_PROCEED) {
+	fo_report(f, "Failed to activate master IP address for %s with return code %s",
+	        f->fresh->conf->hostinfo, hook_code(&why, code));
+	if (hook_status(&why) == HOOK_PROCEED) {
 		run_warn(io,
 		        "Failed to activate master IP address for %s with return code 10:0. "
 		        "Proceeding.",
@@ -151,13 +155,15 @@ FO_WHEN(fo_has_slaves)
 	return n > 0;
 }
 
-/* A slave that named its master by address goes on to do so. */
+/* A slave that named its master by address goes on to do so; one that was pointed already stays as it is. */
 static const char *name_for(const struct failover *f, const struct fo_server *s)
 {
 	const struct snapshot_channel *ch = s->topo->channel;
+	const struct conf_server *m = f->fresh->conf;
 
-	return ch && str_is(ch->source_host, f->dead->conf->ip) ? f->fresh->conf->ip
-	                                                        : f->fresh->conf->hostname;
+	return ch && (str_is(ch->source_host, f->dead->conf->ip) || str_is(ch->source_host, m->ip))
+	               ? m->ip
+	               : m->hostname;
 }
 
 static enum repl_by by_of(const struct failover *f, const struct fo_server *s)

@@ -71,9 +71,11 @@ static void dead(void *arg, struct watch *w)
 {
 	struct fleet_cluster *c = cluster_of(arg, w);
 
-	if (!c || act_dead(c->act))
+	if (!c)
 		return;
-	if (c->attached)
+	if (c->attached && c->attached_monitor)
+		fleet_attached_end(c, "dead", NULL);
+	if (!act_dead(c->act) && c->attached)
 		fleet_attached_end(c, "dead", NULL);
 }
 

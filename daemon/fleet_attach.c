@@ -4,7 +4,7 @@
  * MHA's did, shows what mhad says of that cluster, and its pid is the one in the status file.  Whoever ends it
  * ends the watch of its cluster.  Runs on: loop.
  *
- *	attach {"conf":PATH}	events {"level":"info","text":...}, at the end
+ *	attach {"conf":PATH, "monitor":true if it only watches}	events {"level":"info","text":...}, at the end
  *				{"how":"dead","master":NAME,"ip":...,"port":N,"ssh":true,"gate":TEXT|null} or {"how":"failed","text":...} or
  *				{"how":"stopped"} or {"how":"failover","exit":0}
  */
@@ -51,9 +51,10 @@ void fleet_verb_attach(struct control_call *call, const json_t *args)
 	const struct control_peer *peer = control_peer(call);
 	struct fleet_cluster *c;
 	const char *path = NULL;
+	int monitor = 0;
 	struct err e = { 0 };
 
-	if (!control_args(args, &e, "{s:s}", "conf", &path)) {
+	if (!control_args(args, &e, "{s:s, s?b}", "conf", &path, "monitor", &monitor)) {
 		control_refuse(call, &e);
 		return;
 	}
@@ -65,6 +66,7 @@ void fleet_verb_attach(struct control_call *call, const json_t *args)
 	fleet_end_standin(c);
 	c->attached = call;
 	c->attached_pid = peer->pid;
+	c->attached_monitor = monitor;
 	control_on_cancel(call, detached, c);
 	watch_resume(c->watch, peer->user);
 	watch_set_status_pid(c->watch, peer->pid);

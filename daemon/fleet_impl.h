@@ -24,10 +24,11 @@ struct fleet_cluster {
 	int ended_by;
 	struct control_call *attached; /* a masterha_manager in the foreground; NULL: none */
 	pid_t attached_pid;
-	int exit;            /* of the last failover, as MHA counts */
-	bool log_complained; /* its manager_log cannot be written */
-	int64_t silent_at;   /* its master fell silent; 0: it is not */
-	bool found;          /* by the reading under way */
+	bool attached_monitor; /* it ends with the death, whatever follows */
+	int exit;              /* of the last failover, as MHA counts */
+	bool log_complained;   /* its manager_log cannot be written */
+	int64_t silent_at;     /* its master fell silent; 0: it is not */
+	bool found;            /* by the reading under way */
 };
 
 struct fleet_old {

@@ -14,7 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MS = 30000 }; /* names and init_conf_load_script of one file */
+enum {
+	FILE_MS = 30000, /* names and init_conf_load_script of one file */
+	TURN_MS =
+	        10, /* of the loop, for following files: looks are not to wait for a thousand of them */
+};
 
 struct waiting {
 	fleet_loaded_fn done;
@@ -29,7 +33,8 @@ struct fleet_reading {
 	VEC(struct waiting) told;  /* when it is done */
 	VEC(struct waiting) later; /* after the next one */
 	struct loop_timer *timer;
-	json_t *problems;
+	json_t *problems, *changed;
+	size_t followed; /* so many files */
 };
 
 struct file {
@@ -115,6 +120,7 @@ static void reading_free(struct fleet_reading *r)
 	vec_done(&r->told);
 	vec_done(&r->later);
 	json_decref(r->problems);
+	json_decref(r->changed);
 	free(r);
 }
 
@@ -235,7 +241,7 @@ static bool is_second(const struct fleet_reading *r, size_t i)
 	return i && str_is(r->files.items[i]->name, r->files.items[i - 1]->name);
 }
 
-static void follow_file(struct fleet_reading *r, size_t i, json_t *changed)
+static void follow_file(struct fleet_reading *r, size_t i)
 {
 	struct file *x = r->files.items[i];
 	struct fleet *f = r->fleet;
@@ -252,7 +258,7 @@ static void follow_file(struct fleet_reading *r, size_t i, json_t *changed)
 	}
 	tell_problems(r, x);
 	if (x->err.kind == ERR_NONE && x->conf)
-		fleet_use(f, x->name, TAKE(x->conf), changed);
+		fleet_use(f, x->name, TAKE(x->conf), r->changed);
 	else {
 		if (x->err.kind == ERR_LOST || !x->report.len)
 			add_problem(r, x->err.text);
@@ -266,13 +272,16 @@ static void follow(void *arg)
 {
 	struct fleet_reading *r = arg;
 	struct fleet *f = r->fleet;
-	json_t *changed = json_array();
-	struct fleet_loaded done;
+	struct fleet_loaded done = { .changed = r->changed, .problems = r->problems };
+	int64_t until = clock_in(TURN_MS);
 
-	for (size_t i = 0; i < r->files.len; i++)
-		follow_file(r, i, changed);
-	fleet_drop_unfound(f, changed);
-	done = (struct fleet_loaded){ .changed = changed, .problems = r->problems };
+	while (r->followed < r->files.len && clock_left(until))
+		follow_file(r, r->followed++);
+	if (r->followed < r->files.len) {
+		loop_timer_move(r->timer, clock_ms());
+		return;
+	}
+	fleet_drop_unfound(f, r->changed);
 	vec_each (struct fleet_cluster *, c, &f->clusters)
 		done.clusters += (*c)->watch != NULL;
 	f->reading = NULL;
@@ -280,7 +289,6 @@ static void follow(void *arg)
 		w->done(w->arg, &done);
 	if (r->later.len)
 		start_reading(f, r->later.items, r->later.len);
-	json_decref(changed);
 	reading_free(r);
 }
 
@@ -290,6 +298,7 @@ static void start_reading(struct fleet *f, const struct waiting *told, size_t n)
 
 	r->fleet = f;
 	r->problems = json_array();
+	r->changed = json_array();
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->told, told[i]);
 	f->reading = r;

@@ -66,13 +66,22 @@ static void again(const struct gate_line *l)
 	gate_line_done(&two);
 }
 
+/* Empty parts and "." lead nowhere else; ".." would. */
 static bool is_inside(const char *path)
 {
+	AUTO(free) char *copy = xstrdup(path);
+	AUTO_STR struct str plain = STR_INIT;
+	char *rest = copy, *part;
 	size_t n = strlen(ALLOWED);
 
-	return str_is(path, "-") ||
-	       (strncmp(path, ALLOWED, n) == 0 && (!path[n] || path[n] == '/') &&
-	               !strstr(path, "/../") && !str_ends(path, "/.."));
+	while ((part = strsep(&rest, "/"))) {
+		if (str_is(part, ".."))
+			return false;
+		if (*part && !str_is(part, "."))
+			str_addf(&plain, "/%s", part);
+	}
+	return str_is(path, "-") || (path[0] == '/' && strncmp(plain.p, ALLOWED, n) == 0 &&
+	                                    (!plain.p[n] || plain.p[n] == '/'));
 }
 
 static bool check_option(

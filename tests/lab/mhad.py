@@ -102,7 +102,7 @@ class Mhad:
         until("the slaves were looked at",
               lambda: all(r["state"] == "up" for r in self.status(name)["replicas"]), 10)
         until("the master's host was asked",
-              lambda: any(e["who"] == "host" for e in self.why(name)["evidence"]), 10)
+              lambda: any(e["who"] == "host" for e in self.why(name)["evidence"]), 20)
         return self
 
     @staticmethod

@@ -91,7 +91,7 @@ class Stage:
         until("all replicate", self.cluster.replicates, 20)
 
     # ---- what must be said -----------------------------------------------------------------------
-    def stays(self, verdict, seconds=5.0):
+    def stays(self, verdict, seconds=4.0):
         """It becomes that, says so, and goes on to be it; what it knew then is kept."""
         mhad = self.mhad
         mhad.until(verdict, within=15)

@@ -27,8 +27,8 @@ def test_failover_under_load(lab, flavour, mode):
     vip = lab.manager.script("vip", lab.vip.hook()) if hasattr(lab.vip, "hook") else None
     with acting(lab, cluster, **({"master_ip_failover_script": vip} if vip else {})) as mhad:
         load = lab.writer(db1).wait(50)
-        since = time.monotonic()
         db1.kill()
+        since = time.monotonic()
         new_master(mhad, "db2")
         print(f"FAILOVER {flavour} {mode}: healthy again after {time.monotonic() - since:.2f} s")
         load.stop()
@@ -58,8 +58,8 @@ def test_killed_in_the_middle_and_restarted(lab):
     mhad.use(cluster, auto_failover=True, fence="best_effort")
     mhad.start(env={"MHAD_FAILPOINT": "open:verify=kill"}).watching()
     load = lab.writer(db1).wait(30)
-    since = time.monotonic()
     db1.kill()
+    since = time.monotonic()
     until("mhad was killed", lambda: not mhad.proc.running, 20)
     with Mhad(lab).start() as again:
         new_master(again, "db2", 30)

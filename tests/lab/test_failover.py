@@ -244,9 +244,247 @@ def test_killed_at_on_all(lab, flavour, mode, point):
 
 @pytest.mark.parametrize("point", ["diff:act", "diff:end", "apply:act", "slaves:act"])
 def test_killed_without_the_disk(lab, flavour, mode, point):
-    fo = scene(lab, flavour, mode, disk=False)
     if mode == "gtid" and point.startswith("diff"):
-        rows_only = fo.cluster[2]  # by GTID the new master needs no other's relay logs here
-        assert rows_only
-        pytest.skip("nothing to fetch")
-    killed_and_taken_up(fo, point, tail=0)
+        pytest.skip("by GTID the new master needs nobody's relay logs here")
+    killed_and_taken_up(scene(lab, flavour, mode, disk=False), point, tail=0)
+
+
+# ---- what stands against it ---------------------------------------------------------------------
+def state(servers):
+    """What a refusal must leave alone."""
+    return [(s.name, s.master(), s.replicating() or s.status()["Slave_SQL_Running"], s.variable("read_only"),
+             s.variable("relay_log_purge"), s.status()["Slave_IO_Running"]) for s in servers if s.running]
+
+
+@pytest.fixture
+def dead(lab):
+    """A star whose master is dead; its last 10 rows are on its disk alone."""
+    fo = start(lab, "ma1011", "gtid")
+    db1, db2, db3 = fo.cluster
+    rows(db1, 5, "all")
+    fo.cluster.caught_up()
+    cut_off(db2, db3)
+    rows(db1, 10, "tail")
+    db1.kill()
+    return fo
+
+
+def refused(fo, text, *args, conf=None, **kw):
+    """It says why, changes nothing, marks nothing, and does not call report_script."""
+    before = state(fo.cluster)
+    report = fo.lab.manager.script("/usr/local/bin/report", 'echo "$*" >>/var/tmp/reports\n')
+    fo.cluster.write_conf(report_script=report, **(conf or {}))
+    flags = [fo.flag(x) for x in ("complete", "error")]
+    r = done(fo.switch(*args, **kw), 1)
+    assert text in r.err, str(r)
+    assert state(fo.cluster) == before and not fo.journal().exists()
+    assert not fo.lab.manager.path("/var/tmp/reports").exists()
+    assert [fo.flag(x) for x in ("complete", "error")] == flags
+    return r
+
+
+def test_refuses_a_living_master(lab):
+    fo = start(lab, "ma1011", "gtid")
+    refused(fo, "is reachable via MySQL")
+    assert fo.ctl("failover", "--yes", f"--conf={fo.conf}").rc == 5
+
+
+def test_refuses_after_a_failover_or_a_failure(dead):
+    host = dead.lab.manager
+    mark = lambda name: host.write(f"{dead.cluster.workdir}/app1.failover.{name}", "")
+    mark("error")
+    refused(dead, "failover.error")
+    dead.clear()
+    mark("complete")
+    refused(dead, "Last failover was done at")
+    done(dead.switch("--ignore_last_failover"))
+
+
+def test_refuses_when_too_much_would_be_lost(dead):
+    with fault.sshd_stopped(dead.cluster.master.host):
+        r = refused(dead, "max_loss=0 would be exceeded", conf={"max_loss": 0})
+        assert "--allow-loss" in r.err
+        assert dead.plan()["refusal"]["kind"] == "precondition" or dead.plan()["refusal"]
+        done(dead.switch("--allow_loss"))
+    assert "cannot be read" in dead.report()["lost"]
+
+
+def test_refuses_without_a_server_that_may(dead):
+    refused(dead, "None of existing slaves matches as a new master",
+            conf={"each": {"db2": {"no_master": 1}, "db3": {"no_master": 1}}})
+    refused(dead, "db3", "--new_master_host=db3", conf={"each": {"db3": {"no_master": 1}}})
+
+
+def test_refuses_when_another_slave_is_dead(dead):
+    db1, db2, db3 = dead.cluster
+    db3.kill()
+    refused(dead, "is dead, but must be alive!")
+    dead.cluster.write_conf(each={"db3": {"ignore_fail": 1}})
+    done(dead.switch(), 10)
+    record = dead.report()
+    assert record["result"] == "partial" and "Could not be reachable so couldn't recover." in record["report"]
+    assert count(db2, "tail") == 10 and dead.flag("complete")
+
+
+def test_refuses_while_the_lock_is_held(dead):
+    db2 = dead.cluster[1]
+    with db2.connect() as s, s.cursor() as c:
+        c.execute("SELECT GET_LOCK('MHA_Master_High_Availability_Failover', 1)")
+        refused(dead, "MHA_Master_High_Availability_Failover")
+
+
+def test_two_commands_at_once(dead):
+    first = dead.switch(env={"MHAD_FAILPOINT": "freeze:act=sleep:3000"}, wait=False)
+    dead.lab.until("it is at work", lambda: dead.journal().exists())
+    second = done(dead.switch(), 1)
+    assert "another process" in second.err
+    done(first.wait(30))
+
+
+def test_hook_exit_codes(dead):
+    """10 goes on; another one stops, and what was done is put back."""
+    host = dead.lab.manager
+    hook = lambda text: host.script("/usr/local/bin/vip", text)
+    dead.cluster.write_conf(master_ip_failover_script=hook("case \"$*\" in *--command=stop*) exit 1;; esac"))
+    before = state(dead.cluster)
+    r = done(dead.switch(), 1)
+    assert dead.flag("error") and "return code 1:0" in r.err and state(dead.cluster) == before
+    assert not host.run(["ssh", "-o", "StrictHostKeyChecking=no", "db1", "ls /run/mhad/"]).out.strip(), "the fence is still held"
+    hook("exit 10")
+    r = done(dead.switch("--ignore_last_failover"))
+    assert "Failed to deactivate master IP with return code 10:0. Proceeding." in r.err
+    assert count(dead.cluster[1], "tail") == 10
+
+
+def test_broken_applier_is_set_aside(lab, flavour):
+    """A slave that stopped with an error neither blocks nor is chosen; the result says so."""
+    fo = start(lab, flavour, "pos", 4)
+    db1, db2, db3, db4 = fo.cluster
+    db2.set(read_only=0)
+    db2.sql("INSERT INTO shop.t (id, v) VALUES (1, 'mine')")
+    db2.set(read_only=1)
+    rows(db1, 3, "all")
+    lab.until("db2's applier has stopped", lambda: db2.status()["Slave_SQL_Running"] == "No")
+    db3.caught_up(), db4.caught_up()
+    db1.kill()
+    r = done(fo.switch(), 10)
+    record = fo.report()
+    assert record["result"] == "partial" and record["new_master"].startswith("db3("), str(r)
+    assert any("db2" in n and "set aside" in n for n in record["notes"])
+    validate.everything(db3, [db4])
+
+
+# ---- files that end badly -----------------------------------------------------------------------
+@pytest.mark.parametrize("how", ["in an event", "in a transaction"])
+def test_torn_tail(lab, flavour, mode, how):
+    """Whole transactions of the dead master's log arrive, the torn one is named."""
+    fo = start(lab, flavour, mode)
+    db1, db2, db3 = fo.cluster
+    fo.cluster.caught_up()
+    cut_off(db2, db3)
+    rows(db1, 10, "tail")
+    whole = db1.position()[1]
+    with db1.connect() as s, s.cursor() as c:
+        c.execute("BEGIN")
+        for i in range(20):
+            c.execute("INSERT INTO shop.t (v) VALUES (%s)", (f"torn {i} ".ljust(190, "x"),))
+        c.execute("COMMIT")
+    db1.kill()
+    log = db1.binlogs()[-1]
+    size = log.stat().st_size
+    with open(log, "r+b") as f:
+        f.truncate(size - (3 if how == "in an event" else (size - whole) // 2))
+    done(fo.switch())
+    record = fo.report()
+    validate.everything(db2, [db3])
+    assert count(db2, "tail") == 10 and count(db2, "torn") == 0
+    assert record["saved"]["transactions"] == 10 and record["saved"]["cut"]["text"], record["saved"]
+
+
+@pytest.mark.parametrize("disk", ["disk", "no disk"])
+def test_log_number_gets_a_digit(lab, disk):
+    """.999999 -> .1000000: numbers, not words, say which is newer."""
+    fo = start(lab, "ma1011", "pos")
+    db1, db2, db3 = fo.cluster
+    base = str(db1.path("mysql-bin"))
+    for s in (db2, db3):
+        s.stop_slave()
+    db1.stop()
+    old = db1.binlogs()[-1].name
+    db1.path(old).rename(base + ".999998")
+    index = db1.path("mysql-bin.index")
+    index.write_text(index.read_text().replace(old, "mysql-bin.999998"))
+    db1.start()
+    assert db1.position()[0] == "mysql-bin.999999"
+    for s in (db2, db3):
+        s.reset_slave()
+        s.follow(db1)
+    rows(db1, 5, "old")
+    fo.cluster.caught_up()
+    cut_off(db2)
+    db1.sql("FLUSH BINARY LOGS")
+    assert db1.position()[0] == "mysql-bin.1000000"
+    rows(db1, 5, "new")
+    db3.caught_up()
+    cut_off(db3)
+    rows(db1, 5, "tail")
+    db1.kill()
+    if disk == "no disk":
+        db1.host.off()
+    done(fo.switch())
+    record = fo.report()
+    assert record["new_master"].startswith("db3("), record
+    validate.everything(db3, [db2])
+    assert [count(db2, t) for t in ("old", "new", "tail")] == [5, 5, 5 if disk == "disk" else 0]
+
+
+# ---- a person at the terminal -------------------------------------------------------------------
+def test_interactive(dead):
+    host = dead.lab.manager
+    ask = lambda answers: host.run(
+        ["sh", "-c", f"printf '{answers}' | masterha_master_switch --master_state=dead --conf={dead.conf} --dead_master_host=db1"])
+    before = state(dead.cluster)
+    r = done(ask("no\\n"), 1)
+    assert "Master db1(10.77.0.11:3306) is dead. Proceed? (yes/NO): " in r.out and "Starting master switch" not in r.out
+    assert state(dead.cluster) == before
+    r = ask("yes\\nno\\nyes\\ndb3\\nyes\\n")
+    assert "Starting master switch from db1(10.77.0.11:3306) to db2(10.77.0.12:3306)? (yes/NO): " in r.out
+    assert "Enter new master host name: " in r.out and "Master switch to db3(10.77.0.13:3306). OK? (yes/NO): " in r.out
+    done(r)
+    db1, db2, db3 = dead.cluster
+    validate.everything(db3, [db2])
+    assert "Started manual(interactive) failover." in dead.report()["report"]
+
+
+def test_command_line(lab):
+    run = lab.manager.run
+    r = done(run(["masterha_master_switch", "--master_state=alive", "--conf=/x"]), 1)
+    assert "cannot be done by this version" in r.err
+    assert done(run(["masterha_master_switch", "--conf=/x"]), 1)
+    r = done(run(["masterha_master_switch", "--master_state=dead", "--conf=/x"]), 1)
+    assert "--dead_master_host=<dead_master_hostname> must be set." in r.out
+    assert run(["mhactl", "report", "nobody"]).rc == 1
+
+
+def test_plan_of_a_living_master_changes_nothing(lab, flavour, mode):
+    fo = start(lab, flavour, mode)
+    before = state(fo.cluster)
+    text = done(fo.ctl("plan", "failover", f"--conf={fo.conf}")).out
+    assert "New master: db2(10.77.0.12:3306)" in text and "point of no return" in text
+    plan = fo.plan()
+    assert plan["refusal"] is None and plan["only_the_master_has"]["transactions"] == 0
+    assert [s["name"] for s in plan["steps"]][0] == "read"
+    assert state(fo.cluster) == before and not fo.journal().exists()
+
+
+def test_report_script_and_retries(dead):
+    """It is called once, with MHA's arguments; the block of the dead master goes from the file on request."""
+    host = dead.lab.manager
+    script = host.script("/usr/local/bin/report", 'for a; do echo "$a"; done >>/var/tmp/report.args\n')
+    dead.cluster.write_conf(report_script=script)
+    done(dead.switch("--remove_dead_master_conf"))
+    args = host.read("/var/tmp/report.args")
+    assert args.startswith("--orig_master_host=db1\n--new_master_host=db2\n--new_slave_hosts=db3\n"
+                           f"--conf={dead.conf}\n--subject=app1: MySQL Master failover db1(10.77.0.11:3306) to "
+                           "db2(10.77.0.12:3306) succeeded\n--body=Master db1(10.77.0.11:3306) is down!\n"), args
+    assert not re.search(r"(?m)^hostname=db1$", host.read(dead.conf))

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from . import fault
+from . import fault, validate
 from .mhad import Mhad
 from .util import until
 
@@ -43,11 +43,32 @@ def test_monitor_of_a_dead_master(lab, flavour):
     assert not file.exists()
 
 
-def test_manager_does_not_fail_over_yet(lab, star):
+def test_manager_fails_over_and_ends(lab, mode):
+    """As MHA: one failover, its report, its marks, exit code 0."""
+    db1, db2, db3 = star = lab.cluster("ma1011", 3, mode=mode)
     proc = manager(lab, star)
-    star.master.host.off()
-    done = proc.wait(20)
-    assert done.rc == 1 and "There is no failover:" in done.err and "SSH is NOT reachable." in done.err
+    load = lab.writer(db1).wait(30)
+    db1.kill()
+    since = time.monotonic()
+    done = proc.wait(40)
+    load.stop()
+    assert done.rc == 0, done.err
+    for line in ("* Phase 1: Configuration Check Phase..", "* Phase 2: Dead Master Shutdown Phase..",
+                 "* Phase 4: Slaves Recovery Phase..", "----- Failover Report -----",
+                 "Master failover to db2(10.77.0.12:3306) completed successfully."):
+        assert line in done.err, line
+    assert not health(lab, star).exists() and lab.manager.path(f"{star.workdir}/app1.failover.complete").exists()
+    validate.everything(db2, [db3], load, old=db1, since=since)
+
+
+def test_manager_refuses_with_a_second_dead_server(lab, star):
+    db1, db2, db3 = star
+    proc = manager(lab, star)
+    db3.kill()
+    db1.kill()
+    done = proc.wait(40)
+    assert done.rc == 1 and "db3" in done.err, done.err
+    assert db2.variable("read_only") == 1 and db2.status()
 
 
 def test_masters_with_mha_commands(lab, star):
@@ -95,7 +116,7 @@ def test_log_file(lab, star):
 def test_foreground_manager_of_a_watched_cluster(lab, star):
     """It stands for the cluster in mhad; whoever ends it ends that watch."""
     mhad = Mhad(lab)
-    conf = mhad.use(star, mha=True)
+    conf = mhad.use(star, mha=True, auto_failover=0)
     with mhad.start().watching():
         file = health(lab, star)
         proc = lab.manager.start(["masterha_manager", f"--conf={conf}"])
