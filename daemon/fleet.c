@@ -307,12 +307,15 @@ static int by_name(const void *a, const void *b)
 static struct fleet_cluster *add(struct fleet *f, const char *name, const char *path)
 {
 	struct fleet_cluster *c = xzalloc(sizeof(*c));
+	size_t n;
 
 	c->fleet = f;
 	c->name = xstrdup(name);
 	c->path = xstrdup(path);
 	vec_push(&f->clusters, c);
-	qsort(f->clusters.items, f->clusters.len, sizeof(struct fleet_cluster *), by_name);
+	n = f->clusters.len;
+	if (n > 1 && by_name(&f->clusters.items[n - 2], &f->clusters.items[n - 1]) > 0)
+		qsort(f->clusters.items, n, sizeof(struct fleet_cluster *), by_name);
 	return c;
 }
 

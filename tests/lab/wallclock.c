@@ -3,7 +3,6 @@
  * wallclock - preloaded into one program, it moves that program's wall clock by the seconds (8 bytes) in the file
  * that WALLCLOCK names.  No namespace has a wall clock of its own, and the machine's is not for tests.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
