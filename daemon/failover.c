@@ -358,8 +358,11 @@ bool fo_is_slave(const struct fo_server *s)
 {
 	const struct topology_server *t = s->topo;
 
-	return t && !s->aside && !t->is_dead && t->is_slave && t->tier == 1 &&
-	       t->role != TOPOLOGY_UNMANAGED && t->snap->state == SNAPSHOT_ALIVE;
+	if (!t || s->aside || t->snap->state != SNAPSHOT_ALIVE)
+		return false;
+	if (s->past)
+		return s->was_slave && t->channel;
+	return !t->is_dead && t->is_slave && t->tier == 1 && t->role != TOPOLOGY_UNMANAGED;
 }
 
 bool fo_by_gtid(const struct failover *f)

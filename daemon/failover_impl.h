@@ -28,6 +28,8 @@ struct fo_server {
 	bool frozen;                           /* its receiver was stopped by us */
 	bool received;                         /* its receiver ran before */
 	bool by_current_pos;                   /* MariaDB: it used that */
+	bool was_slave;                        /* of the dead master, before anything was changed */
+	bool past;                             /* then the tree of now says nothing of it */
 	bool purge_was_on;                     /* relay_log_purge before we touched it */
 	enum snapshot_tri semisync_source_was; /* before we switched it off */
 
@@ -35,6 +37,11 @@ struct fo_server {
 	bool follows; /* the new master */
 	struct catchup_applied applied;
 	int64_t took_ms; /* of its last step */
+};
+
+struct fo_place { /* in the dead master's binlogs; "" none */
+	char file[256];
+	uint64_t pos;
 };
 
 struct failover {
@@ -78,6 +85,7 @@ struct failover {
 	struct catchup_found saved; /* what lies in `saved_path` */
 	struct catchup_found diff;  /* ... in `diff_path` */
 	char *saved_path, *diff_path;
+	struct fo_place saved_from, diff_from; /* position mode: both begin there */
 	bool save_done, has_saved, diff_done, has_diff;
 	char loss[400];   /* what cannot be had, in words; "" nothing */
 	bool vip_is_gone; /* the stop hook has said so, in this process */

@@ -82,6 +82,14 @@ static char *have_by_gtid(const struct failover *f)
 	return text;
 }
 
+static void note_place(struct run_io *io, const struct catchup_have *h, struct fo_place *ret)
+{
+	snprintf(ret->file, sizeof(ret->file), "%s", h->file ? h->file : "");
+	ret->pos = h->pos;
+	run_note(io, "from_file", json_string(ret->file));
+	run_note(io, "from_pos", json_integer((json_int_t)ret->pos));
+}
+
 static bool save_from(
         struct failover *f, const struct catchup_place *p, struct run_io *io, struct err *e)
 {
@@ -96,6 +104,7 @@ static bool save_from(
 	} else if (!have_by_position(f, &h)) {
 		return err_set(e, ERR_PRECOND, 0, "where to begin is not known");
 	}
+	note_place(io, &h, &f->saved_from);
 	return catchup_save(p, &h, f->saved_path, run_deadline(io), &f->saved, e);
 }
 
@@ -318,6 +327,7 @@ static bool diff_by_position(struct failover *f, struct run_io *io, struct err *
 		if (snapshot_pos_cmp(ch->exec_file, ch->exec_pos, mine->exec_file, mine->exec_pos) >
 		        0)
 			break;
+		note_place(io, &h, &f->diff_from);
 		if (diff_from_any(f, &h, io, &why))
 			return true;
 	}
@@ -428,14 +438,14 @@ static size_t files_for(
 static bool is_covered(const struct failover *f, const struct fo_server *s, struct err *e)
 {
 	const struct snapshot_channel *ch = s->topo->channel;
-	const struct catchup_found *c = f->save_done && f->saved.start_file[0] ? &f->saved
-	                                : f->diff_done                         ? &f->diff
-	                                                                       : NULL;
+	const struct fo_place *p = f->save_done && f->saved.end_file[0] ? &f->saved_from
+	                           : f->diff.end_file[0]                ? &f->diff_from
+	                                                                : NULL;
 
 	if (fo_by_gtid(f) || !is_behind(f, s))
 		return true;
-	if (c && c->start_file[0] && ch->exec_file &&
-	        !is_before(ch->exec_file, ch->exec_pos, c->start_file, c->start_pos))
+	if (p && p->file[0] && ch->exec_file &&
+	        !is_before(ch->exec_file, ch->exec_pos, p->file, p->pos))
 		return true;
 	return err_set(e, ERR_PRECOND, 0,
 	        "what it lacks, from %s:%llu on, is in no relay log that is left",

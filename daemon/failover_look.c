@@ -64,6 +64,18 @@ static bool check_master(struct failover *f, struct err *e)
 	return err_hint(e, "mhactl topology %s shows who follows whom", f->conf->name);
 }
 
+/* Taken up behind the point of no return: who was to follow and is not there any more is left to a person. */
+static void miss(struct failover *f, struct run_io *io)
+{
+	for (size_t i = 0; i < f->n && f->past; i++) {
+		struct fo_server *s = &f->servers[i];
+
+		if (s->was_slave && s != f->dead && !str_is(s->conf->id, f->pinned) &&
+		        !fo_is_slave(s))
+			fo_set_aside(f, s, io, "it went away in the middle of the failover");
+	}
+}
+
 FO_STEP(fo_read)
 {
 	struct failover *f = ctx;
@@ -74,6 +86,7 @@ FO_STEP(fo_read)
 	f->has_mode = true;
 	f->mode = f->topology->mode;
 	run_note(io, "mode", json_integer(f->mode));
+	miss(f, io);
 	return true;
 }
 

@@ -158,7 +158,7 @@ FO_WHEN(fo_has_slaves)
 /* A slave that named its master by address goes on to do so; one that was pointed already stays as it is. */
 static const char *name_for(const struct failover *f, const struct fo_server *s)
 {
-	const struct snapshot_channel *ch = s->topo->channel;
+	const struct snapshot_channel *ch = s->topo->channel; /* as slaves have */
 	const struct conf_server *m = f->fresh->conf;
 
 	return ch && (str_is(ch->source_host, f->dead->conf->ip) || str_is(ch->source_host, m->ip))
@@ -390,12 +390,17 @@ static bool leave_marks(struct failover *f, struct err *e)
 {
 	const struct conf_server *first = f->conf->servers[0];
 	struct flap_at at = { first->manager_workdir, f->conf->name, f->env.state_dir };
+	bool removed = false;
 
 	if (!flap_mark_complete(&at, e))
 		return false;
 	if (!f->o.remove_dead_conf || has_left_out(f))
 		return true;
-	return conf_edit_remove_block(f->conf->path, f->dead->conf->id, NULL, e);
+	if (!conf_edit_remove_block(f->conf->path, f->dead->conf->id, &removed, e))
+		return false;
+	if (removed)
+		log_info("Deleted %s entry from %s .", f->dead->conf->id, f->conf->path);
+	return true;
 }
 
 FO_STEP(fo_cleanup)

@@ -13,6 +13,7 @@
 #define SETTINGS(X)                                                                                \
 	X("relay_log_purge", purge_was_on, true, false)                                            \
 	X("semisync_source", semisync_source_was, TRI_YES, TRI_UNKNOWN)                            \
+	X("slaves", was_slave, true, false)                                                        \
 	X("received", received, true, false)                                                       \
 	X("current_pos", by_current_pos, true, false)
 
@@ -20,6 +21,7 @@ static void read_settings(struct fo_server *s)
 {
 	const struct snapshot_channel *ch = s->topo->channel;
 
+	s->was_slave = true;
 	s->purge_was_on = s->topo->snap->relay_log_purge == TRI_YES;
 	s->semisync_source_was = s->topo->snap->semisync_source_enabled;
 	s->received = ch && ch->io_running != IO_NO;
@@ -94,6 +96,12 @@ static void restore_text(const json_t *facts, const char *name, char *to, size_t
 		snprintf(to, size, "%s", s);
 }
 
+static void restore_place(const json_t *facts, struct fo_place *p)
+{
+	restore_text(facts, "from_file", p->file, sizeof(p->file));
+	p->pos = (uint64_t)json_integer_value(json_object_get(facts, "from_pos"));
+}
+
 static void restore_run(struct failover *f, enum run_line line, const json_t *facts)
 {
 	(void)line;
@@ -155,6 +163,7 @@ static void restore_save(struct failover *f, enum run_line line, const json_t *f
 {
 	f->save_done = line == RUN_ENDED_WELL &&
 	               catchup_of_json(json_object_get(facts, "saved"), &f->saved);
+	restore_place(facts, &f->saved_from);
 	f->has_saved = f->save_done && f->saved.transactions;
 }
 
@@ -169,6 +178,7 @@ static void restore_power_off(struct failover *f, enum run_line line, const json
 static void restore_diff(struct failover *f, enum run_line line, const json_t *facts)
 {
 	f->diff_done = line == RUN_ENDED_WELL;
+	restore_place(facts, &f->diff_from);
 	f->has_diff = f->diff_done && catchup_of_json(json_object_get(facts, "diff"), &f->diff) &&
 	              f->diff.transactions;
 }
@@ -196,6 +206,8 @@ static void restore_detach(struct failover *f, enum run_line line, const json_t 
 	(void)line;
 	(void)facts;
 	f->past = true;
+	for (size_t i = 0; i < f->n; i++)
+		f->servers[i].past = true;
 }
 
 static void restore_vip_on(struct failover *f, enum run_line line, const json_t *facts)

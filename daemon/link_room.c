@@ -404,12 +404,13 @@ void link_wire_trusted(struct link_wire *w)
 	w->doubtful = false;
 }
 
-/* The least important one with nothing to do that is less important than `than`. */
+/* One with nothing to do that is less important than `than`.  Who is being opened comes to its end first: else, when many
+ * are asked at once, nobody would ever. */
 static struct link_wire *least_needed(struct link_room *r, const struct link_wire *than)
 {
 	for (int rank = RANKS - 1; rank > rank_of(than); rank--) {
 		for (struct link_wire *w = r->open[rank].first; w; w = w->behind) {
-			if (!w->streams)
+			if (!w->streams && (w->view.state == LINK_UP || w->doubtful))
 				return w;
 		}
 	}

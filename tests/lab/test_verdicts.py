@@ -381,7 +381,7 @@ def in_time(s, known, decided, least, most):
     if s.detection == "mha":
         assert min(decided) > least - SLACK
         known, most = decided, 5 * INTERVAL
-    assert min(known) < most + (3 * SLACK if len(known) > 1 else INTERVAL) and max(known) < most + 3 * INTERVAL
+    assert max(known) < most + 3 * INTERVAL and (len(known) == 1 or min(known) < most + 3 * SLACK)
 
 
 class Bystander:

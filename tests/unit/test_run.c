@@ -11,10 +11,13 @@
 #include <string.h>
 #include <cmocka.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "clock.h"
 #include "job.h"
@@ -31,6 +34,8 @@ struct world {
 	const char *stuck;  /* name of the undo that fails */
 	char log[1000];
 	int reads;
+	bool blind;     /* reading fails */
+	bool untouched; /* "close" fails before it has changed anything, and says so */
 	int remembered; /* by restore() */
 };
 
@@ -88,7 +93,8 @@ static bool undo(struct world *w, const char *name, struct err *e)
 #define STEP_FUNCTION(kind, name)                                                                  \
 	static bool kind##_##name(void *c, struct run_io *io, struct err *e)                       \
 	{                                                                                          \
-		(void)io;                                                                          \
+		if (((struct world *)c)->untouched && str_is(#kind, "act"))                        \
+			run_untouched(io);                                                         \
 		return kind(c, #name, e);                                                          \
 	}
 STEP_FUNCTION(act, lock)
@@ -106,7 +112,8 @@ static bool look(void *c, struct run_io *io, struct err *e)
 {
 	struct world *w = c;
 
-	(void)e;
+	if (w->blind)
+		return err_set(e, ERR_UNREACHABLE, 0, "nobody answers");
 	w->reads++;
 	run_note(io, "answer", json_integer(42));
 	return true;
@@ -390,6 +397,172 @@ static void test_failpoints_that_do_not_kill(void **state)
 	assert_string_equal(f->err.text, "failpoint close:verify");
 }
 
+static void test_untouched(void **state)
+{
+	struct fixture *f = *state;
+
+	f->w.breaks = "close";
+	f->w.stuck = "close";
+	f->w.untouched = true;
+	go(f);
+	assert_int_equal(f->result, RUN_FAILED); /* its undo says that it could not */
+	f->w.stuck = NULL;
+	go(f);
+	assert_int_equal(f->result, RUN_UNDONE);
+}
+
+/* Behind the point of no return a look that fails ends nothing: the run waits to be taken up. */
+static void test_blind_when_taken_up(void **state)
+{
+	struct fixture *f = *state;
+
+	go_and_die(f, "open:verify=kill");
+	f->w.blind = true;
+	go(f);
+	assert_int_equal(f->result, RUN_FAILED);
+	assert_string_equal(f->w.log, "");
+	assert_true(is_set(&f->w, "lock") && is_set(&f->w, "open"));
+	f->w.blind = false;
+	go(f);
+	assert_true(f->resumed);
+	assert_int_equal(f->result, RUN_SUCCESS);
+	assert_string_equal(f->w.log, "see:open do:slaves see:slaves");
+}
+
+/* Before it too, since nothing can be undone blindly; a later failure undoes all that may be done. */
+static void test_undone_when_taken_up(void **state)
+{
+	struct fixture *f = *state;
+
+	go_and_die(f, "close:verify=kill");
+	f->w.blind = true;
+	go(f);
+	assert_int_equal(f->result, RUN_FAILED);
+	assert_string_equal(f->w.log, "");
+	f->w.blind = false;
+	f->w.breaks = "lock!";
+	go(f);
+	assert_int_equal(f->result, RUN_UNDONE);
+	assert_string_equal(f->w.log, "see:lock do:lock see:lock undo:close undo:lock");
+	assert_false(is_set(&f->w, "close") || is_set(&f->w, "lock"));
+}
+
+/* ---- beside each other ---- */
+
+struct pair {
+	pthread_mutex_t lock;
+	int in, after, failed_in;
+	atomic_int most;
+	const char *breaks;
+	struct loop *loop;
+	enum run_result result;
+};
+
+static bool together(void *c, struct run_io *io, struct err *e)
+{
+	struct pair *p = c;
+
+	(void)io;
+	(void)e;
+	pthread_mutex_lock(&p->lock);
+	if (++p->in > p->most)
+		p->most = p->in;
+	pthread_mutex_unlock(&p->lock);
+	for (int i = 0; i < 200 && p->most < 2; i++)
+		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+	pthread_mutex_lock(&p->lock);
+	p->in--;
+	pthread_mutex_unlock(&p->lock);
+	return true;
+}
+
+static bool together_badly(void *c, struct run_io *io, struct err *e)
+{
+	struct pair *p = c;
+
+	return together(c, io, e) && !p->breaks ? true : err_set(e, ERR_SQL, 1, "%s", p->breaks);
+}
+
+static bool afterwards(void *c, struct run_io *io, struct err *e)
+{
+	struct pair *p = c;
+
+	(void)io;
+	(void)e;
+	p->after += p->in == 0;
+	return true;
+}
+
+static bool take_back(void *c, struct run_io *io, struct err *e)
+{
+	struct pair *p = c;
+
+	(void)io;
+	(void)e;
+	p->failed_in += 1;
+	return true;
+}
+
+static bool yes(void *c)
+{
+	(void)c;
+	return true;
+}
+
+static void pair_done(void *arg, struct run *r, enum run_result result)
+{
+	struct pair *p = arg;
+
+	(void)r;
+	p->result = result;
+	loop_stop(p->loop);
+}
+
+static void go_in_pairs(struct pair *p, const char *breaks)
+{
+	static const struct run_step pair_steps[] = {
+		{ "one", .act = together, .verify = afterwards, .undo = take_back,
+		        .budget_ms = 5000, .changes = true },
+		{ "two", .act = together_badly, .verify = afterwards, .undo = take_back,
+		        .budget_ms = 5000, .beside = yes },
+		{ "three", .act = afterwards, .verify = afterwards, .budget_ms = 1000 },
+	};
+	static const struct run_plan pairs = { "pairs", pair_steps, ARRAY_LEN(pair_steps) };
+	struct loop *l = loop_new();
+	struct job_pool *pool = job_pool_new(l, 4);
+	struct run *r;
+
+	*p = (struct pair){ .breaks = breaks, .loop = l };
+	pthread_mutex_init(&p->lock, NULL);
+	r = run_start(&pairs,
+	        &(struct run_opts){ .loop = l,
+	                .jobs = pool,
+	                .run = "r1",
+	                .cluster = "c1",
+	                .done = pair_done,
+	                .arg = p },
+	        p, NULL);
+	loop_run(l);
+	run_free(r);
+	job_pool_free(pool);
+	loop_free(l);
+	pthread_mutex_destroy(&p->lock);
+}
+
+static void test_beside(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	go_in_pairs(&p, NULL);
+	assert_int_equal(p.result, RUN_SUCCESS);
+	assert_int_equal(p.most, 2);
+	assert_true(p.after >= 2); /* the third one begins when both have ended */
+	go_in_pairs(&p, "two is broken");
+	assert_int_equal(p.result, RUN_UNDONE);
+	assert_int_equal(p.failed_in, 2); /* both are undone */
+}
+
 static void test_journal_of_another(void **state)
 {
 	struct fixture *f = *state;
@@ -485,6 +658,10 @@ int main(int argc, char **argv)
 		TEST(test_killed_everywhere),
 		TEST(test_killed_while_undoing),
 		TEST(test_failpoints_that_do_not_kill),
+		TEST(test_untouched),
+		TEST(test_blind_when_taken_up),
+		TEST(test_undone_when_taken_up),
+		cmocka_unit_test(test_beside),
 		TEST(test_journal_of_another),
 		TEST(test_journal_that_is_damaged),
 		TEST(test_journal_of_another_plan),
