@@ -148,6 +148,7 @@ static bool look_for_start(struct save *s, const struct binlog_event *ev, struct
 	}
 	s->started = true;
 	save_begin(s, true);
+	save_copy_place(&s->from, &s->from_name, &s->at, s->at_name);
 	s->r.starts_inside = binlog_txn_is_open(&s->txn);
 	return true;
 }

@@ -119,14 +119,27 @@ static bool is_announced(const struct save *s, const struct save_piece *p)
 	return p->form + 1 == s->form_written && (s->named == s->begins_name || !s->begins.file[0]);
 }
 
+/*
+ * Where in the source's files it goes on.  From a position on nothing is left out: then a file that comes
+ * after the first one is there from its beginning, and when nothing came out of the first one, its end
+ * says that nothing was left in it.
+ */
+static bool name_place(struct save *s, struct err *e)
+{
+	bool all = !s->have && s->from.file[0], first = !s->named;
+
+	s->named = s->begins_name;
+	if (!all || s->begins_name == s->from_name)
+		return binlog_write_rotate(&s->w, s->begins.file, s->begins.pos, e);
+	return (!first || binlog_write_rotate(&s->w, s->from.file, s->from.pos, e)) &&
+	       binlog_write_rotate(&s->w, s->begins.file, BINLOG_MAGIC_SIZE, e);
+}
+
 static bool announce(struct save *s, const struct save_piece *p, struct err *e)
 {
 	if (p->form + 1 != s->form_written && !write_form(s, p->form, e))
 		return false;
-	if (s->named == s->begins_name || !s->begins.file[0])
-		return true;
-	s->named = s->begins_name;
-	return binlog_write_rotate(&s->w, s->begins.file, s->begins.pos, e);
+	return s->named == s->begins_name || !s->begins.file[0] || name_place(s, e);
 }
 
 static bool write_piece(struct save *s, const struct save_piece *p, struct err *e)

@@ -46,8 +46,10 @@ struct save {
 	VEC(struct save_form)
 	forms; /* since the first that a held event needs; the last one is in force */
 	uint64_t forms_gone,
-	        form_written; /* numbers; form_written: behind the one in force there */
-	unsigned named;       /* at_name of the file that the stream named last */
+	        form_written;   /* numbers; form_written: behind the one in force there */
+	unsigned named;         /* at_name of the file that the stream named last */
+	struct save_place from; /* where the reading began; from_name is its at_name */
+	unsigned from_name;
 
 	/* The open transaction, if it is wanted. */
 	bool wanted;
