@@ -120,18 +120,17 @@ static bool is_announced(const struct save *s, const struct save_piece *p)
 }
 
 /*
- * Where in the source's files it goes on.  From a position on nothing is left out: then a file that comes
- * after the first one is there from its beginning, and when nothing came out of the first one, its end
- * says that nothing was left in it.
+ * Where in the source's files it goes on.  When nothing came out of the first file, its end has to be named
+ * too: it says that from the position asked for on nothing was left out.
  */
 static bool name_place(struct save *s, struct err *e)
 {
-	bool all = !s->have && s->from.file[0], first = !s->named;
+	bool skipped = !s->have && !s->named && s->from.file[0] && s->begins_name != s->from_name;
 
 	s->named = s->begins_name;
-	if (!all || s->begins_name == s->from_name)
+	if (!skipped)
 		return binlog_write_rotate(&s->w, s->begins.file, s->begins.pos, e);
-	return (!first || binlog_write_rotate(&s->w, s->from.file, s->from.pos, e)) &&
+	return binlog_write_rotate(&s->w, s->from.file, s->from.pos, e) &&
 	       binlog_write_rotate(&s->w, s->begins.file, BINLOG_MAGIC_SIZE, e);
 }
 
