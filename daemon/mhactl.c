@@ -78,8 +78,8 @@ static const struct cmd_verb verbs[] = {
 	        "of the "
 	        "verb; 255: the host did not answer; 254: there is no MHAD_CHANNEL, log in by "
 	        "yourself." },
-	{ "help", cmd_help, false, "[COMMAND|exit-codes]", "this text, or that of a command",
-	        NULL },
+	{ "help", cmd_help, false, "[COMMAND|commands|exit-codes]",
+	        "this text, or that of a command", NULL },
 	{ "masterha_check_repl", cmd_check_repl, true, "--conf=FILE [--global_conf=FILE]",
 	        "MHA's check of replication (mhactl check repl)",
 	        "Prints \"MySQL Replication Health is OK.\" or \"... NOT OK!\" on standard output; "
@@ -134,6 +134,9 @@ static const struct cmd_verb verbs[] = {
 
 static const char examples[] =
         "\nexamples:\n"
+        "  mhactl status --watch                      all clusters, live\n"
+        "  mhactl why app1                            would it fail over now, and if not, why "
+        "not?\n"
         "  mhactl topology app1                       the cluster of " MHAD_SYSCONFDIR
         "/clusters.d/app1.conf or .cnf\n"
         "  mhactl check repl --conf=/etc/app1.cnf     an MHA file works as it is\n"
@@ -142,12 +145,25 @@ static const char examples[] =
         "  mhactl config convert app1.cnf --output=app1.conf\n"
         "\n`mhactl COMMAND --help` tells more; `mhactl help exit-codes` lists the exit codes.\n";
 
+/* What fits a screen; `mhactl help commands` has a line for each. */
+static const char overview[] =
+        "usage: mhactl COMMAND [options] [CLUSTER]\n\n"
+        "  see      status, why, history, report, topology\n"
+        "  check    check repl, check ssh, check hooks, check config, plan failover\n"
+        "  act      failover, pause, resume, ack, reload\n"
+        "  config   config show, config explain, config convert, config sample\n"
+        "  help     help COMMAND, help commands, help exit-codes\n";
+
 static void print_usage(FILE *to)
 {
-	fputs("usage: mhactl COMMAND [options] [CLUSTER]\n\n", to);
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		fprintf(to, "  %-20s %s\n", verbs[i].name, verbs[i].summary);
+	fputs(overview, to);
 	fputs(examples, to);
+}
+
+static void print_commands(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		printf("  %-24s %s\n", verbs[i].name, verbs[i].summary);
 }
 
 static void print_exit_codes(void)
@@ -241,6 +257,10 @@ static int cmd_help(struct cmd *c, int argc, char **argv)
 	}
 	if (str_is(argv[1], "exit-codes")) {
 		print_exit_codes();
+		return CMD_OK;
+	}
+	if (str_is(argv[1], "commands")) {
+		print_commands();
 		return CMD_OK;
 	}
 	v = find_verb(argc - 1, argv + 1, &used);

@@ -89,17 +89,19 @@ static bool check_option(
 {
 	static const char paths[] = " output_file index relay_dir relay_log_info datadir workdir"
 	                            " write-test-dir socket defaults_file diff_file_readtolatest"
-	                            " binlog_dir apply_files conf ";
+	                            " conf ",
+	                  lists[] = " binlog_dir apply_files ";
 	AUTO(free) char *word = xasprintf(" %s ", option);
 	AUTO(free) char *list = NULL;
 	char *rest, *one;
 
 	(void)arg, (void)e;
-	if (type != OPT_STR || !*(char *const *)value || !strstr(paths, word))
+	if (type != OPT_STR || !*(char *const *)value)
 		return true;
-	rest = list = xstrdup(*(char *const *)value);
+	must(!strstr(paths, word) || is_inside(*(char *const *)value), "a file in the folder");
+	rest = list = strstr(lists, word) ? xstrdup(*(char *const *)value) : NULL;
 	while ((one = strsep(&rest, ",")))
-		must(is_inside(str_trim(one)), "files are in the allowed folder");
+		must(is_inside(str_trim(one)), "files in the folder");
 	return true;
 }
 

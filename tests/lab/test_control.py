@@ -18,7 +18,7 @@ def shop(lab):
     cluster = lab.cluster("ma1011", 3)
     mgr = lab.manager
     mgr.write("/etc/group", mgr.read("/etc/group") + "mhad-read:x:990:\nmhad-admin:x:991:\n")
-    mgr.write("/etc/mhad/clusters.d/shop.cnf", cluster.conf_text(default={"ping_interval": 1}), 0o600)
+    mgr.write("/etc/mhad/clusters.d/shop.cnf", cluster.conf_text(default={"ping_interval": 1, "auto_failover": 0}), 0o600)
     cluster.mhad = mgr.start(["mhad"])
     lab.until("all is well", lambda: ctl(cluster, "status", rc=None).rc == 0, within=20)
     yield cluster
