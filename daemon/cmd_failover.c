@@ -376,6 +376,8 @@ static int run(struct failover_cmd *s)
 	failover_cmd_begin(s);
 	if (!failover_cmd_servers(s, &code))
 		return code;
+	if (s->cmd->verb->mha && !s->dead_ip)
+		printf("--dead_master_ip=<dead_master_ip> is not set. Using %s.\n", s->o.dead->ip);
 	s->o.manual = s->interactive;
 	s->o.failover_interval = s->last_failover_minute < 0 ? -1 : s->last_failover_minute * 60000;
 	s->o.no_gtid_wait = !s->gtid_wait;

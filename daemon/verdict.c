@@ -366,9 +366,20 @@ static bool is_hung_for_mha(struct judge *j)
 	return is_open(j) || (verdict_host_lives(j) && !verdict_there(j));
 }
 
+/*
+ * A cut that heals lets a connection through before all else: it looks like a hung server's, while those that
+ * were on its far side are still silent.
+ */
+static bool may_be_healing(const struct judge *j)
+{
+	struct verdict_company c = verdict_company(j);
+
+	return c.silent && (!c.present || (c.silent_slaves && !verdict_there(j)));
+}
+
 static bool hung(struct judge *j)
 {
-	if (verdict_absent(j) || !is_long(j))
+	if (verdict_absent(j) || may_be_healing(j) || !is_long(j))
 		return false;
 	if (is_mha(j))
 		return is_hung_for_mha(j) || (is_hung(j) && mha_counted(j));

@@ -921,6 +921,21 @@ static void test_cut_heals(void **state)
 	BOTH(f, "suspect");
 	host_says(f, PROCESS_ABSENT, 0); /* proof needs no count; MHA counts */
 	EACH(f, "suspect", "process_dead");
+	/* The first that comes through is our connection, the next the host's answer. */
+	f = deaf(HOW_LATE, LAYER_TCP, 20 * SECOND);
+	falls_silent(f, 0);
+	falls_silent(f, 1);
+	f->host.heard = NOW - 5;
+	BOTH(f, "suspect");
+	host_says(f, PROCESS_LISTENING, 'S');
+	BOTH(f, "suspect");
+	witness_says(f, SIGHT_OPEN); /* not all are away, and its host can be asked */
+	BOTH(f, "hung");
+	f->host.process = PROCESS_UNKNOWN;
+	BOTH(f, "suspect");
+	f->replicas[0].silent_since = f->replicas[1].silent_since = 0;
+	slaves_say(f, SIGHT_OPEN);
+	BOTH(f, "hung");
 }
 
 /* Until all have answered or fallen silent, nobody is said to be split off; but not for ever. */
