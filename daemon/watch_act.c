@@ -51,6 +51,8 @@ void watch_absent_seen(struct watch *w, const struct topology *t)
 
 void watch_begin(struct watch *w)
 {
+	watch_log_event(w, LOG_EV_MASTER_DEAD, "%s: %s (%.300s)", verdict_name(w->verdict.code),
+	        verdict_sentence(w->verdict.code), w->verdict.why);
 	watch_event(w, WATCH_EV_BEGUN);
 	watch_status(w, STATUS_FILE_FAILOVER_RUNNING);
 }

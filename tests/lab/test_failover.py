@@ -102,8 +102,8 @@ def test_killed_under_load(lab, flavour, mode):
     lab.vip.put(db1.host)
     with lab.writer() as load:
         load.wait(50)
-        since = time.monotonic()
         db1.kill()
+        since = time.monotonic()
         r = done(fo.switch())
         load.wait(20, server=db2, since=since)
         record = fo.report()
