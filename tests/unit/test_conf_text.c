@@ -350,8 +350,8 @@ static void add_random_block(struct str *out, const char *name, bool in_defaults
 		str_addf(out, "%s=%s\n", conf_key_name(k), text);
 	}
 	if (!in_defaults)
-		str_addf(out, "hostname=host-of-%s\nip=10.0.0.%zu\n", name,
-		        strlen(out->p) % 250 + 1);
+		str_addf(out, "hostname=host-of-%s\nip=10.0.%d.%d\n", name, name[0],
+		        name[strlen(name) - 1]);
 }
 
 static void random_files_become_native(void **state)
