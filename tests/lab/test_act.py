@@ -11,7 +11,7 @@ from .util import until
 
 def acting(lab, cluster, **settings):
     mhad = Mhad(lab)
-    mhad.use(cluster, auto_failover=True, fence="best_effort", **settings)
+    mhad.use(cluster, auto_failover=True, fence="best_effort", latest_priority=False, **settings)
     return mhad.start().watching()
 
 
@@ -55,7 +55,7 @@ def test_killed_in_the_middle_and_restarted(lab):
     cluster = lab.cluster("my97", 3)
     db1, db2, db3 = cluster
     mhad = Mhad(lab)
-    mhad.use(cluster, auto_failover=True, fence="best_effort")
+    mhad.use(cluster, auto_failover=True, fence="best_effort", latest_priority=False)
     mhad.start(env={"MHAD_FAILPOINT": "open:verify=kill"}).watching()
     load = lab.writer(db1).wait(30)
     db1.kill()

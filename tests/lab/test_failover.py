@@ -97,7 +97,7 @@ def done(result, rc=0):
 def test_killed_under_load(lab, flavour, mode):
     """kill -9 in the middle of writes, the VIP moved by a hook: nothing acknowledged is lost."""
     hook = lab.manager.script("/usr/local/bin/vip", HOOK)
-    fo = start(lab, flavour, mode, conf={"master_ip_failover_script": hook})
+    fo = start(lab, flavour, mode, conf={"master_ip_failover_script": hook, "latest_priority": 0})
     db1, db2, db3 = fo.cluster
     lab.vip.put(db1.host)
     with lab.writer() as load:
