@@ -439,7 +439,9 @@ def test_busy_applier(lab, flavour, mode, workers):
         c.execute("BEGIN")
         c.execute("SELECT n FROM shop.count FOR UPDATE")
         work(db1, 3)
-        lab.until("it waits for the row", lambda: db2.one("SELECT COUNT(*) FROM information_schema.innodb_trx") >= 2)
+        # InnoDB renews this table only for readers that leave it alone for a tenth of a second.
+        lab.until("it waits for the row",
+                  lambda: db2.one("SELECT COUNT(*) FROM information_schema.innodb_trx") >= 2, every=0.3)
         r = Repl(db2)
         r.do("stop_io")
         refused(r.one("@deadline:700", "wait"), "lost")
