@@ -53,11 +53,17 @@ class Server:
         return self.host.path(f"{self.data}/{file}")
 
     def create(self):
-        """Data directory, on a disk of its own, from the template; my.cnf."""
+        """Data directory, on a disk of its own (in memory, or below a directory of the machine: its path), from the
+        template; my.cnf."""
         data = f"{self.host.disk}{self.data}"
         self.path().mkdir(parents=True)
-        sh("nsenter", "-t", self.lab.pid, "-m", "mount", "-t", "tmpfs", "-o",
-           f"size={self.disk},mode=750,uid={MYSQL_UID},gid={MYSQL_UID}", "none", data)
+        mount = ["-t", "tmpfs", "-o", f"size={self.disk},mode=750,uid={MYSQL_UID},gid={MYSQL_UID}", "none"]
+        if self.disk.startswith("/"):
+            real = f"{self.disk}/{self.name}"
+            os.mkdir(real, 0o750)
+            os.chown(real, MYSQL_UID, MYSQL_UID)
+            mount = ["--bind", real]
+        sh("nsenter", "-t", self.lab.pid, "-m", "mount", *mount, data)
         os.chown(self.host.path(self.base), MYSQL_UID, MYSQL_UID)
         self._fill(self.flavour.template() / "data")
         self.link_clients()
