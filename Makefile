@@ -32,7 +32,7 @@ JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- flags -------------------------------------------------------------------------------------
 PKGS_COMMON := libmariadb libconfig jansson libsystemd libzstd zlib
-PKGS_DAEMON := libssh2
+PKGS_DAEMON := libssh2 libmicrohttpd
 pc_cflags = $(shell pkg-config --cflags $(1) 2>/dev/null)
 pc_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 
@@ -59,6 +59,9 @@ PKG_CFLAGS := $(call pc_cflags,$(PKGS_COMMON) $(PKGS_DAEMON))
 ALL_CFLAGS = -std=c17 $(OPT) $(WARN) $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LDHARDEN) $(LDFLAGS)
 LIBS_COMMON := $(call pc_libs,$(PKGS_COMMON)) -lpthread
+# A database host should need as little as can be: what there is as an archive goes into mha-node.
+NODE_STATIC := $(if $(SAN),,$(foreach l,jansson zstd z,$(filter /%,$(shell $(CC) -print-file-name=lib$(l).a))))
+LIBS_NODE := $(NODE_STATIC) $(LIBS_COMMON)
 LIBS_DAEMON := $(call pc_libs,$(PKGS_DAEMON)) -lev -lm
 
 # ---- what there is -----------------------------------------------------------------------------
@@ -93,6 +96,7 @@ help:
 	'check-full check, and all that takes longer' \
 	'unit lab fuzz lint bench   the parts of it' \
 	'demo       a throw-away cluster on this machine, and what mhad sees of it' \
+	'deb rpm    packages, into $(B)/deb and $(B)/rpm' \
 	'install uninstall  DESTDIR= prefix=$(prefix) sysconfdir=$(sysconfdir)' \
 	'dist clean'
 
@@ -101,6 +105,10 @@ $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# Files that http_static.c takes in.
+WWW := $(wildcard daemon/www/*) etc/api.schema.json
+$(B)/obj/daemon/http_static.o build/fuzz/obj/daemon/http_static.o: $(WWW)
 
 $(B)/libcommon.a: $(call obj,$(COMMON_SRC))
 $(B)/libdaemon.a: $(call obj,$(DAEMON_SRC))
@@ -123,7 +131,7 @@ $(B)/bin/mhad: $(B)/obj/daemon/mhad.o $(B)/libdaemon.a $(B)/libcommon.a
 $(B)/bin/mha-node: $(B)/obj/node/mha-node.o $(B)/libnode.a $(B)/libcommon.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_COMMON)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_NODE)
 
 $(addprefix $(B)/bin/,$(CTL_NAMES)): $(B)/bin/mhactl
 	$(Q)ln -sf mhactl $@
@@ -213,11 +221,18 @@ lint:
 	$(Q)packaging/lint
 
 MAN1 := $(wildcard packaging/man/*.1)
+MAN7 := $(wildcard packaging/man/*.7)
 MAN8 := $(wildcard packaging/man/*.8)
+# Names that have no page of their own.
+MAN_LINKS := $(foreach n,$(NODE_NAMES),$(n):mha-node) \
+	$(foreach n,$(CTL_NAMES),$(if $(wildcard packaging/man/$(n).1),,$(n):masterha_manager))
 SYSTEMD_UNITS := $(wildcard packaging/systemd/*)
 docdir ?= $(prefix)/share/doc/mhad
 scriptdir ?= $(prefix)/share/mhad/scripts
-SCRIPTS := $(wildcard scripts/*)
+SCRIPTS := $(filter-out scripts/mhad-setup,$(wildcard scripts/*))
+bashcompdir ?= $(prefix)/share/bash-completion/completions
+zshcompdir ?= $(prefix)/share/zsh/site-functions
+DOCS := README.md README.zh-CN.md ARCHITECTURE.md LICENSE
 
 # The settings of mhad.conf(5) come from the program's own table.
 $(B)/man/mhad.conf.5: packaging/man/mhad.conf.5.in $(B)/bin/mhactl
@@ -227,9 +242,16 @@ $(B)/man/mhad.conf.5: packaging/man/mhad.conf.5.in $(B)/bin/mhactl
 	$(Q)sed -e '/@SETTINGS@/{r $@.list' -e 'd;}' $< >$@
 	$(Q)rm $@.list
 
-install: all $(B)/man/mhad.conf.5
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(addprefix $(DESTDIR)$(mandir)/man,1 5 8) $(DESTDIR)$(docdir)/examples \
+# From mhactl's own table of commands.
+$(B)/completion/%: $(B)/bin/mhactl
+	@mkdir -p $(@D)
+	$(say) GEN $@
+	$(Q)$(B)/bin/mhactl completion $* >$@
+
+install: all $(B)/man/mhad.conf.5 $(B)/completion/bash $(B)/completion/zsh
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(addprefix $(DESTDIR)$(mandir)/man,1 5 7 8) $(DESTDIR)$(docdir)/examples \
 		$(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(scriptdir) \
+		$(DESTDIR)$(bashcompdir) $(DESTDIR)$(zshcompdir) $(DESTDIR)$(sysconfdir)/logrotate.d \
 		$(DESTDIR)$(sysconfdir)/mhad/clusters.d
 	install -m 755 $(B)/bin/mhactl $(B)/bin/mha-node $(DESTDIR)$(bindir)
 	$(if $(wildcard daemon/mhad.c),install -m 755 $(B)/bin/mhad $(DESTDIR)$(sbindir))
@@ -238,9 +260,16 @@ install: all $(B)/man/mhad.conf.5
 	install -m 755 $(filter-out scripts/%_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
 	install -m 644 $(filter scripts/%_common.sh,$(SCRIPTS)) $(DESTDIR)$(scriptdir)
 	install -m 644 $(MAN1) $(DESTDIR)$(mandir)/man1
+	install -m 644 $(MAN7) $(DESTDIR)$(mandir)/man7
 	install -m 644 $(MAN8) $(DESTDIR)$(mandir)/man8
+	for l in $(MAN_LINKS); do ln -sf $${l#*:}.1 $(DESTDIR)$(mandir)/man1/$${l%:*}.1 || exit 1; done
 	install -m 644 $(B)/man/mhad.conf.5 $(DESTDIR)$(mandir)/man5
-	install -m 644 README.md ARCHITECTURE.md LICENSE $(DESTDIR)$(docdir)
+	install -m 644 $(DOCS) $(DESTDIR)$(docdir)
+	install -m 755 scripts/mhad-setup $(DESTDIR)$(sbindir)
+	install -m 644 $(B)/completion/bash $(DESTDIR)$(bashcompdir)/mhactl
+	for n in $(CTL_NAMES) mhad mha-node; do ln -sf mhactl $(DESTDIR)$(bashcompdir)/$$n || exit 1; done
+	install -m 644 $(B)/completion/zsh $(DESTDIR)$(zshcompdir)/_mhactl
+	install -m 644 packaging/logrotate/mhad $(DESTDIR)$(sysconfdir)/logrotate.d/mhad
 	install -m 644 etc/* $(DESTDIR)$(docdir)/examples
 	for u in $(SYSTEMD_UNITS); do sed 's|@bindir@|$(bindir)|g; s|@sbindir@|$(sbindir)|g; s|@sysconfdir@|$(sysconfdir)|g' $$u >$(DESTDIR)$(unitdir)/$${u##*/} || exit 1; done
 	install -m 644 packaging/sysusers.d/mhad.conf $(DESTDIR)$(sysusersdir)
@@ -253,11 +282,34 @@ uninstall:
 	for n in mhactl mha-node $(CTL_NAMES) $(NODE_NAMES); do rm -f $(DESTDIR)$(bindir)/$$n; done
 	for m in $(notdir $(MAN1)); do rm -f $(DESTDIR)$(mandir)/man1/$$m; done
 	for u in $(notdir $(SYSTEMD_UNITS)); do rm -f $(DESTDIR)$(unitdir)/$$u; done
+	for m in $(notdir $(MAN7)); do rm -f $(DESTDIR)$(mandir)/man7/$$m; done
 	for m in $(notdir $(MAN8)); do rm -f $(DESTDIR)$(mandir)/man8/$$m; done
+	for l in $(MAN_LINKS); do rm -f $(DESTDIR)$(mandir)/man1/$${l%:*}.1; done
+	for n in $(CTL_NAMES) mhad mha-node mhactl; do rm -f $(DESTDIR)$(bashcompdir)/$$n; done
+	rm -f $(DESTDIR)$(zshcompdir)/_mhactl $(DESTDIR)$(sbindir)/mhad-setup $(DESTDIR)$(sysconfdir)/logrotate.d/mhad
 	rm -f $(DESTDIR)$(sbindir)/mhad $(DESTDIR)$(mandir)/man5/mhad.conf.5 $(DESTDIR)$(sysusersdir)/mhad.conf \
 		$(DESTDIR)$(tmpfilesdir)/mhad.conf
 	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(prefix)/share/mhad
 	@echo 'configuration in $(DESTDIR)$(sysconfdir)/mhad is kept'
+
+# Packages, from the tree as it is, into $(B)/deb and $(B)/rpm.  What was compiled for them before is not compiled again.
+SHIPPED := common daemon node scripts etc packaging tests Makefile $(DOCS)
+.PHONY: deb rpm
+deb:
+	@rm -rf $(B)/deb/src && mkdir -p $(B)/deb/src
+	tar -c --exclude=__pycache__ $(SHIPPED) | tar -x -C $(B)/deb/src
+	cp -r packaging/deb $(B)/deb/src/debian
+	printf 'mhad (%s) unstable; urgency=medium\n\n  * Version %s.\n\n -- %s  %s\n' '$(VERSION)' '$(VERSION)' \
+		"$$(sed -n 's/^Maintainer: //p' packaging/deb/control)" "$$(date -R -r Makefile)" >$(B)/deb/src/debian/changelog
+	cd $(B)/deb/src && B=$(abspath $(B))/deb/obj dpkg-buildpackage -us -uc -b
+	@ls $(B)/deb/*.deb
+
+rpm:
+	@rm -rf $(B)/rpm && mkdir -p $(B)/rpm/SOURCES
+	tar -c -z --exclude=__pycache__ --transform='s,^,mhad-$(VERSION)/,' -f $(B)/rpm/SOURCES/mhad-$(VERSION).tar.gz $(SHIPPED)
+	rpmbuild -bb $(if $(wildcard /etc/debian_version),--nodeps) --define '_topdir $(abspath $(B))/rpm' \
+		--define 'mhad_version $(VERSION)' --define 'mhad_build $(abspath $(B))/rpm-obj' packaging/rpm/mhad.spec
+	@ls $(B)/rpm/RPMS/*/*.rpm
 
 dist:
 	@mkdir -p build

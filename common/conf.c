@@ -376,6 +376,18 @@ static const char *global_path(const struct loading *l)
 	return l->format == CONF_MHA ? "/etc/masterha_default.cnf" : MHAD_SYSCONFDIR "/mhad.conf";
 }
 
+/* What is for all of mhad is none of a cluster's: when it changes, no cluster does. */
+static void forget_global(struct layer *y)
+{
+	for (int i = 0; i < CONF_KEY_COUNT; i++) {
+		if (conf_row((enum conf_key)i)->reach != CONF_REACH_GLOBAL)
+			continue;
+		y->text[i] = NULL;
+		y->origin[i] = (struct conf_origin){ 0 };
+		y->rank[i] = RANK_BUILTIN;
+	}
+}
+
 static void build(const struct loading *l, struct conf *c, const struct conf_reader *global,
         bool have_global, const struct conf_reader *cluster)
 {
@@ -388,6 +400,7 @@ static void build(const struct loading *l, struct conf *c, const struct conf_rea
 	if (have_global) {
 		lay_over(l, &y, defaults_of(global), RANK_GLOBAL);
 		check_layer(l, &y);
+		forget_global(&y);
 	}
 	lay_over(l, &y, defaults_of(cluster), RANK_CLUSTER);
 	check_layer(l, &y);
@@ -445,6 +458,21 @@ static void load(const struct loading *l, struct conf *c)
 	vec_done(&cluster.blocks);
 }
 
+static void load_global(const struct loading *l, struct conf *c)
+{
+	struct conf_reader global = { .arena = l->arena,
+		.report = l->report,
+		.format = l->format,
+		.file = c->path,
+		.is_global = true };
+	struct layer y = { 0 };
+
+	if (conf_read(&global, true))
+		lay_over(l, &y, defaults_of(&global), RANK_GLOBAL);
+	c->defaults = new_server(l, &y, NULL);
+	vec_done(&global.blocks);
+}
+
 static bool first_fatal(const struct conf_report *r, struct err *e)
 {
 	for (size_t i = 0; i < r->len; i++) {
@@ -464,7 +492,8 @@ static bool first_fatal(const struct conf_report *r, struct err *e)
 	return false;
 }
 
-struct conf *conf_load(const struct conf_opts *o, struct conf_report *ret_report, struct err *e)
+static struct conf *load_with(const struct conf_opts *o, struct conf_report *ret_report,
+        void (*fn)(const struct loading *l, struct conf *c), struct err *e)
 {
 	struct conf_report report = { 0 };
 	enum conf_format by_name = str_ends(o->path, ".cnf") ? CONF_MHA : CONF_NATIVE;
@@ -480,7 +509,7 @@ struct conf *conf_load(const struct conf_opts *o, struct conf_report *ret_report
 	owned->arena = arena;
 	conf_server_builtin(arena, l.format, &l.builtin);
 	set_names(&l, &owned->conf);
-	load(&l, &owned->conf);
+	fn(&l, &owned->conf);
 	failed = first_fatal(&report, e);
 	if (ret_report)
 		*ret_report = report;
@@ -491,6 +520,18 @@ struct conf *conf_load(const struct conf_opts *o, struct conf_report *ret_report
 		return NULL;
 	}
 	return &owned->conf;
+}
+
+struct conf *conf_load(const struct conf_opts *o, struct conf_report *ret_report, struct err *e)
+{
+	return load_with(o, ret_report, load, e);
+}
+
+struct conf *conf_load_global(const char *path, struct err *e)
+{
+	const struct conf_opts o = { .path = path, .force_format = CONF_NATIVE };
+
+	return load_with(&o, NULL, load_global, e);
 }
 
 void conf_free(struct conf *c)

@@ -116,6 +116,11 @@ struct conf_opts {        /* all borrowed for the call */
  */
 struct conf *conf_load(
         const struct conf_opts *o, struct conf_report *ret_report, struct err *e) MUST_USE;
+/*
+ * mhad.conf alone, for what is set there for all of mhad: `defaults` has it, there are no servers.  A file that is
+ * not there leaves the built-in defaults.  Returns owned, NULL with ERR_CONFIG.
+ */
+struct conf *conf_load_global(const char *path, struct err *e) MUST_USE;
 void conf_free(struct conf *c); /* NULL is fine; wipes secrets */
 CLEANUP_FN(conf, struct conf *, conf_free)
 
@@ -128,6 +133,11 @@ bool conf_key_is_secret(enum conf_key k);
 
 /* The value of one setting as text; secrets as "***" when set; "" when not set.  Returns owned. */
 char *conf_value_text(const struct conf_server *s, enum conf_key k);
+
+/* The first line of a secret's file, "/path" or "credential:NAME", which others must not be able to read; and a whole
+ * small text file.  Each returns owned, NULL with ERR_CONFIG, ERR_SYSTEM. */
+char *conf_secret(const char *where, struct err *e) MUST_USE;
+char *conf_file_text(const char *path, struct err *e) MUST_USE;
 
 /* Longer texts for the commands; each returns owned. */
 char *conf_explain(enum conf_key k);                /* type, default, range, reach, help */

@@ -110,3 +110,19 @@ const char *conf_secret_read(struct arena *a, const char *where, struct err *e)
 	free(buf);
 	return secret;
 }
+
+char *conf_secret(const char *where, struct err *e)
+{
+	AUTO(arena) struct arena *a = arena_new();
+
+	arena_hold_secrets(a);
+	return xstrdup(conf_secret_read(a, where, e));
+}
+
+char *conf_file_text(const char *path, struct err *e)
+{
+	size_t len;
+	mode_t mode;
+
+	return conf_file_read(path, &len, &mode, e);
+}

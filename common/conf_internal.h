@@ -28,7 +28,7 @@ enum conf_type {
 	CONF_TYPE_ENUM,
 	CONF_TYPE_LEVEL,
 };
-enum conf_reach { CONF_REACH_LOCAL, CONF_REACH_INHERIT, CONF_REACH_DEFAULTS };
+enum conf_reach { CONF_REACH_LOCAL, CONF_REACH_INHERIT, CONF_REACH_DEFAULTS, CONF_REACH_GLOBAL };
 
 struct conf_allowed {
 	long long min, max; /* both 0: no limits */

@@ -90,6 +90,13 @@ static bool has_effect(struct conf_reader *r, const struct conf_block *b, enum c
 	enum conf_reach reach = conf_row(k)->reach;
 	bool in_defaults = b->kind == CONF_KIND_DEFAULTS;
 
+	if (reach == CONF_REACH_GLOBAL) {
+		if (r->is_global && r->format == CONF_NATIVE)
+			return true;
+		conf_tell(r->report, r->format == CONF_NATIVE, (struct conf_origin){ r->file, line },
+		        "move it into mhad.conf", "%s has no effect here", conf_key_name(k));
+		return false;
+	}
 	if (reach != (in_defaults ? CONF_REACH_LOCAL : CONF_REACH_DEFAULTS))
 		return true;
 	conf_tell(r->report, r->format == CONF_NATIVE, (struct conf_origin){ r->file, line },

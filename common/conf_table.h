@@ -16,7 +16,8 @@
  *	LEVEL	enum log_level
  *
  * Reach: LOCAL counts in a server's own block only; INHERIT comes from the weaker levels when the
- * block does not have it; DEFAULTS counts in the defaults of the cluster or global file only.
+ * block does not have it; DEFAULTS counts in the defaults of the cluster or global file only; GLOBAL in
+ * those of mhad.conf only, and is for all of mhad.
  *
  * A default is text as a file would have it, or NULL for none.  One that starts with '<' is a
  * description: the value is found out by the program.
@@ -213,4 +214,13 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 	KEY(open_without_acker, BOOL, INHERIT, CONF_ANY, "1", "1", \
 		"With semi-sync: open the new master at once, without waiting for a slave that acknowledges.") \
 	KEY(catchup_timeout, MSEC, INHERIT, CONF_RANGE(1000, 604800000), "1h", "1h", \
-		"Longest time for bringing one server level in a failover.")
+		"Longest time for bringing one server level in a failover.") \
+	KEY(http_listen, STR, GLOBAL, CONF_ANY, "127.0.0.1:9780", NULL, \
+		"Address and port of the status page, the API and the metrics (mhad-http(7)), all of it read-only: " \
+		"\"127.0.0.1:9780\", \"[::1]:9780\", \"*:9780\"; off: none.") \
+	KEY(http_tls_cert, STR, GLOBAL, CONF_ANY, NULL, NULL, \
+		"File with the certificate (PEM) to serve it with, and those of its issuers; none: no TLS.") \
+	KEY(http_tls_key, STR, GLOBAL, CONF_ANY, NULL, NULL, "File with its key (PEM).") \
+	KEY(http_token_file, STR, GLOBAL, CONF_ANY, NULL, NULL, \
+		"File whose first line is a token that has to be shown, or credential:NAME for a systemd credential. " \
+		"Others must not be able to read it.")

@@ -31,6 +31,7 @@ static const char *reach_text(enum conf_reach reach)
 	switch (reach) {
 	case CONF_REACH_LOCAL: return "blocks of servers";
 	case CONF_REACH_DEFAULTS: return "defaults";
+	case CONF_REACH_GLOBAL: return "mhad.conf";
 	case CONF_REACH_INHERIT: return "defaults and blocks of servers";
 	}
 	return "";
@@ -162,11 +163,12 @@ static void add_sample_setting(struct str *out, enum conf_key k, enum conf_forma
 	str_addc(out, '\n');
 }
 
-static void add_sample_settings(struct str *out, enum conf_format f, bool local)
+static void add_sample_settings(struct str *out, enum conf_format f, enum conf_reach most, bool local)
 {
 	for (int k = 0; k < CONF_KEY_COUNT; k++) {
-		if (k != CONF_hostname &&
-		        (conf_row((enum conf_key)k)->reach == CONF_REACH_LOCAL) == local)
+		enum conf_reach reach = conf_row((enum conf_key)k)->reach;
+
+		if (k != CONF_hostname && reach <= most && (reach == CONF_REACH_LOCAL) == local)
 			add_sample_setting(out, (enum conf_key)k, f);
 	}
 }
@@ -179,7 +181,7 @@ static void add_sample_servers(struct str *out, enum conf_format f)
 	        native ? "\n# The order is the order of election.\nservers = (\n{\n\thostname = "
 	                 "\"db1\";\n"
 	               : "\n# The number is the order of election.\n[server1]\nhostname=db1\n");
-	add_sample_settings(out, f, true);
+	add_sample_settings(out, f, CONF_REACH_LOCAL, true);
 	str_add(out, native ? "},\n{\n\thostname = \"db2\";\n\tcandidate_master = true;\n}\n);\n"
 	                    : "\n[server2]\nhostname=db2\ncandidate_master=1\n");
 	str_add(out,
@@ -200,7 +202,8 @@ char *conf_sample(enum conf_format f, bool global)
 	str_add(&out, f == CONF_NATIVE ? "\ndefaults = {" : "\n[server default]\n");
 	if (f == CONF_NATIVE)
 		str_addc(&out, '\n');
-	add_sample_settings(&out, f, false);
+	add_sample_settings(&out, f,
+	        global && f == CONF_NATIVE ? CONF_REACH_GLOBAL : CONF_REACH_DEFAULTS, false);
 	if (f == CONF_NATIVE)
 		str_add(&out, "};\n");
 	if (!global)
@@ -279,7 +282,7 @@ static const char *secret_file(const struct conf_server *s, enum conf_key k)
 /* Whether `s` has to say something to have its value of `k`, when it gets those of `base` else. */
 static bool has_to_say(const struct conf_server *s, const struct conf_server *base, enum conf_key k)
 {
-	if (secret_file(s, k))
+	if (secret_file(s, k) || conf_row(k)->reach == CONF_REACH_GLOBAL)
 		return false;
 	if (s->origin[k].file && str_starts(s->origin[k].file, CONF_SCRIPT_ORIGIN))
 		return false;

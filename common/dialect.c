@@ -277,6 +277,26 @@ static const char *without_pretence(const char *version)
 	return version;
 }
 
+/* Within a series of releases (8.0, 10.11) order does not matter. */
+static unsigned release(const struct dialect *d)
+{
+	return d->from / 100;
+}
+
+bool dialect_can_follow(
+        const struct dialect *replica, const struct dialect *source, const char **ret_why)
+{
+	if (release(replica) < release(source)) {
+		*ret_why = "an older replica may not understand what a newer source logs";
+		return false;
+	}
+	if (replica->family == FAMILY_MYSQL && release(source) < 800 && release(replica) > 800) {
+		*ret_why = "so new a replica does not replicate from so old a source";
+		return false;
+	}
+	return true;
+}
+
 unsigned dialect_version_number(const char *version)
 {
 	unsigned x, y, z;

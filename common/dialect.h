@@ -169,5 +169,12 @@ const char *dialect_old_status(const struct dialect *d, enum dialect_status what
 /* Values without bound (GTID sets): SHOW VARIABLES cuts them at 1024 bytes on MySQL, SELECT @@GLOBAL does not. */
 bool dialect_var_is_long(enum dialect_var what);
 
+/*
+ * Whether a replica of this series can follow such a source, both of one family: not if it is older, or so much
+ * newer that it does not read its log.  *ret_why says so.
+ */
+bool dialect_can_follow(
+        const struct dialect *replica, const struct dialect *source, const char **ret_why);
+
 /* x.y.z of a version string as x*10000 + y*100 + z, 0 when it is none.  For display and order only. */
 unsigned dialect_version_number(const char *version);

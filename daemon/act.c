@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * act - between a watch and the failover engine.  Runs on: loop; closing the old master on a worker.
+ * act - between a watch and the failover engine.  Runs on: loop.
  */
 #include "act.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "aftermath.h"
-#include "clock.h"
-#include "history.h"
-#include "job.h"
+#include "guard.h"
 #include "log.h"
-#include "loop.h"
-#include "replica.h"
-#include "repl.h"
 #include "str.h"
-
-enum {
-	GUARD_MS = 200,       /* between two looks at the old master while it may be back */
-	GUARD_CALM_MS = 2000, /* ... once the failover is over for a while */
-	CALM_AFTER_MS = 60000,
-	LOOK_MS = 1000,
-	CLOSE_MS = 5000,
-};
-
-/* A worker may still be at it when the act is gone: it has the configuration, and nothing else. */
-struct closing {
-	struct act *act; /* NULL: gone */
-	const struct conf_server *old;
-	int killed, left;
-	bool was_open, is_slave;
-};
 
 struct act {
 	struct watch *w;
@@ -41,115 +20,23 @@ struct act {
 	bool running;
 	bool orphan; /* act_free() while it ran: the process ends, and the journal has all */
 	const struct conf_server *old; /* who is guarded; NULL: nobody */
-	struct replica *guard;
-	int64_t guarded_since;
-	bool closed;
-	struct closing *closing;
+	struct guard *guard;           /* NULL while a run has its own */
 };
 
 /* ---- the old master is back ---- */
 
-static bool close_it(struct job *j, void *arg, struct err *e)
-{
-	struct closing *c = arg;
-	int64_t deadline = job_deadline(j);
-	AUTO(repl) struct repl *r = repl_open(c->old, NULL, deadline, e);
-	struct repl_now now;
-	bool on = false;
-
-	if (!r || !repl_look(r, deadline, &now, e) || !repl_read_only(r, deadline, &on, NULL, e))
-		return false;
-	c->is_slave = now.is_replica;
-	c->was_open = !on;
-	if (c->is_slave && on)
-		return true;
-	return repl_set_read_only(r, true, deadline, e) &&
-	       repl_kill_clients(r, NULL, deadline, &c->killed, &c->left, e);
-}
-
-static void closed(struct job *j, void *arg, const struct err *e)
-{
-	struct closing *c = arg;
-	struct act *a = job_is_late(j) ? NULL : c->act;
-
-	if (c->act)
-		c->act->closing = NULL;
-	if (!a)
-		return;
-	if (e) {
-		log_warning("%s: the old master %s is back and could not be closed: %s",
-		        watch_conf(a->w)->name, c->old->hostinfo, e->text);
-		return;
-	}
-	a->closed = true;
-	if (c->is_slave && !c->was_open)
-		return;
-	log_event(LOG_EV_ALARM, NULL,
-	        "%s: the old master %s is back%s: it was made read-only, %d clients were ended. "
-	        "What it "
-	        "has of its own is still there: mhactl rejoin",
-	        watch_conf(a->w)->name, c->old->hostinfo, c->was_open ? ", and took writes" : "",
-	        c->killed);
-	history_add(a->o.env.state_dir, watch_conf(a->w)->name, "old-master", a->o.by, NULL,
-	        "%s is back%s; it was closed", c->old->hostinfo,
-	        c->was_open ? ", and took writes" : "");
-}
-
-static void start_closing(struct act *a)
-{
-	struct closing *c = xzalloc(sizeof(*c));
-
-	c->act = a;
-	c->old = a->old;
-	a->closing = c;
-	job_start(a->o.env.jobs,
-	        job_new("close the old master", clock_in(CLOSE_MS), close_it, closed, free, c));
-}
-
-/* Only behind the point of no return is an open old master one too many. */
-static bool must_be_closed(const struct act *a)
-{
-	size_t n;
-	const struct run_record *all;
-
-	if (!a->run)
-		return true;
-	all = run_records(failover_run(a->run), &n);
-	for (size_t i = 0; i < n; i++)
-		if (all[i].step->no_return)
-			return all[i].state != RUN_NOT_YET;
-	return false;
-}
-
-static void looked(void *arg, const struct replica *r)
-{
-	struct act *a = arg;
-	const struct replica_view *v = replica_view(r);
-
-	if (!v->up) {
-		a->closed = false;
-		return;
-	}
-	if (clock_ms() - a->guarded_since > CALM_AFTER_MS)
-		replica_set_poll(a->guard, GUARD_CALM_MS);
-	if (!a->closed && !a->closing && must_be_closed(a))
-		start_closing(a);
-}
-
 static void guard(struct act *a, const struct conf_server *old)
 {
-	const struct replica_opts o = {
-		.poll_ms = GUARD_MS, .timeout_ms = LOOK_MS, .changed = looked, .arg = a
+	const struct guard_opts o = {
+		.cluster = watch_conf(a->w)->name, .state_dir = a->o.env.state_dir, .by = a->o.by
 	};
 
 	if (a->old == old)
 		return;
-	replica_free(TAKE(a->guard));
+	guard_free(TAKE(a->guard));
 	a->old = old;
-	a->closed = false;
-	a->guarded_since = clock_ms();
 	if (old)
-		a->guard = replica_new(a->o.env.loop, a->o.env.jobs, old, &o);
+		a->guard = guard_new(a->o.env.loop, a->o.env.jobs, old, &o);
 }
 
 void act_guard(struct act *a)
@@ -198,6 +85,8 @@ static void failed_over(void *arg, struct failover *f, const struct failover_rep
 		a->o.done(a->o.arg, r);
 	watch_end(a->w, now, now ? NULL : r->error);
 	a->run = NULL;
+	if (is_open(r)) /* before the run's own guard goes */
+		guard(a, r->dead);
 	failover_free(f);
 	log_set_ctx(old);
 }
@@ -210,7 +99,7 @@ static bool begin(struct act *a)
 	a->run = failover_start(&a->o.env, watch_conf(a->w), &a->fo, failed_over, a, &e);
 	a->running = a->run;
 	if (a->run)
-		guard(a, a->fo.dead);
+		guard(a, NULL);
 	else
 		log_err(LOG_LV_ERROR, &e);
 	log_set_ctx(old);
@@ -223,6 +112,7 @@ static void fill_in(struct act *a)
 
 	a->fo = a->o.failover;
 	a->fo.dead = watch_master(a->w);
+	a->fo.by = a->o.by;
 	a->fo.verdict = v->code;
 	snprintf(a->why, sizeof(a->why), "%s: %.360s", verdict_name(v->code), v->why);
 	a->fo.why = a->why;
@@ -284,9 +174,7 @@ void act_free(struct act *a)
 {
 	if (!a)
 		return;
-	if (a->closing)
-		a->closing->act = NULL;
-	replica_free(TAKE(a->guard));
+	guard_free(TAKE(a->guard));
 	a->orphan = a->running;
 	if (!a->orphan)
 		free(a);

@@ -56,6 +56,27 @@ static void call_report(struct aftermath *a)
 		log_err(LOG_LV_ERROR, &e);
 }
 
+static const char *refusal_of(const json_t *record)
+{
+	const char *result = json_string_value(json_object_get(record, "result"));
+
+	return result && str_is(result, run_result_name(RUN_REFUSED))
+	               ? json_string_value(
+	                         json_object_get(json_object_get(record, "error"), "text"))
+	               : NULL;
+}
+
+/* What is refused is tried again and again: the first of a row of equal refusals is kept. */
+static bool is_known(const struct aftermath *a)
+{
+	json_t *last = a->state_dir ? incident_load(a->state_dir, a->cluster, NULL, NULL) : NULL;
+	const char *then = refusal_of(last), *now = refusal_of(a->record);
+	bool known = then && now && str_is(then, now);
+
+	json_decref(last);
+	return known;
+}
+
 static bool work(struct job *j, void *arg, struct err *e)
 {
 	struct aftermath *a = arg;
@@ -66,7 +87,7 @@ static bool work(struct job *j, void *arg, struct err *e)
 	(void)e;
 	if (a->begun && a->failed && !flap_mark_error(&at, &why))
 		log_err(LOG_LV_ERROR, &why);
-	if (a->begun && !incident_save(a->state_dir, a->cluster, a->record, &why))
+	if ((a->begun || !is_known(a)) && !incident_save(a->state_dir, a->cluster, a->record, &why))
 		log_err(LOG_LV_ERROR, &why);
 	if (!history_add(a->state_dir, a->cluster, "failover", a->by, &why, "%s", a->line))
 		log_err(LOG_LV_WARNING, &why);

@@ -3,8 +3,8 @@
  * aftermath - what comes after a failover: the mark against flapping, the incident's files, a line of
  * history, report_script.  Runs on: loop (the files and the script on a worker).  Logs: yes.
  *
- * A run that changed nothing leaves a line of history and no more: it does not count, and nobody is
- * called.
+ * A run that changed nothing leaves a line of history and, unless the one before was refused for the
+ * same reason, its record: it does not count, and nobody is called.
  */
 #pragma once
 #include "failover.h"

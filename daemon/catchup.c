@@ -108,6 +108,34 @@ static void place(const json_t *j, const char *name, char *file, size_t size, ui
 	*pos = number(p, "pos");
 }
 
+/* "mysql-bin.000003:4711: an event of 80 bytes, but 12 are there; transaction 0-1-7 does not end". */
+static void name_cut(const json_t *cut, struct catchup_found *f)
+{
+	const json_t *at = json_object_get(cut, "at");
+	const char *why = json_string_value(json_object_get(cut, "text"));
+	const char *gtid = json_string_value(json_object_get(cut, "open_gtid"));
+	uint64_t left = number(cut, "files_left");
+	AUTO_STR struct str s = STR_INIT;
+
+	if (!at) { /* in a journal it stands in words */
+		text(cut, "text", f->cut, sizeof(f->cut));
+		return;
+	}
+	if (!f->cut_bytes && !f->cut_open && !left)
+		return;
+	str_addf(&s, "%llu bytes behind %s:%llu", (unsigned long long)f->cut_bytes,
+	        json_string_value(json_object_get(at, "file")),
+	        (unsigned long long)number(at, "pos"));
+	if (f->cut_open)
+		str_addf(&s, ", a transaction that does not end%s%s", gtid && *gtid ? " " : "",
+		        gtid ? gtid : "");
+	if (why && *why)
+		str_addf(&s, " (%s)", why);
+	if (left)
+		str_addf(&s, ", and %llu more files", (unsigned long long)left);
+	snprintf(f->cut, sizeof(f->cut), "%s", s.p);
+}
+
 static void read_found(const json_t *j, struct catchup_found *f)
 {
 	const json_t *cut = json_object_get(j, "cut");
@@ -123,10 +151,7 @@ static void read_found(const json_t *j, struct catchup_found *f)
 	text(j, "last_gtid", f->last, sizeof(f->last));
 	place(j, "start", f->start_file, sizeof(f->start_file), &f->start_pos);
 	place(j, "end", f->end_file, sizeof(f->end_file), &f->end_pos);
-	if (f->cut_bytes)
-		text(cut, "text", f->cut, sizeof(f->cut));
-	else if (f->cut_open)
-		snprintf(f->cut, sizeof(f->cut), "a transaction that does not end");
+	name_cut(cut, f);
 }
 
 bool catchup_count(const struct catchup_place *p, const struct catchup_have *h, int64_t deadline,
@@ -402,8 +427,7 @@ char *catchup_text(const struct catchup_found *f)
 		str_addf(&s, " of %s", when);
 	}
 	if (f->cut[0])
-		str_addf(&s, "; cut off behind it: %s (%llu bytes)", f->cut,
-		        (unsigned long long)f->cut_bytes);
+		str_addf(&s, "; left out: %s", f->cut);
 	return str_take(&s);
 }
 

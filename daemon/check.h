@@ -26,7 +26,11 @@
 	X(RELAY_TEST, "relay-test", 11)                                                            \
 	X(HOOK_FAILED, "hook-failed", 13)                                                          \
 	X(HOOK_MISSING, "hook-missing", 13)                                                        \
-	X(HOOK_UNDEFINED, "hook-undefined", 13)
+	X(HOOK_UNDEFINED, "hook-undefined", 13)                                                    \
+	X(HOOK_MODULES, "hook-needs-mha", 0)                                                       \
+	X(MIGRATE, "migrate", 0)                                                                   \
+	X(OLD_MANAGER, "old-manager", 0)                                                           \
+	X(PRIVILEGE, "privilege-missing", 0)
 
 enum check_code {
 #define CHECK_CODE_ENUM(sym, ...) CHECK_##sym,

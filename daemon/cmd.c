@@ -191,3 +191,33 @@ bool cmd_print(const struct str *s)
 	fprintf(stderr, "cannot write to standard output: %m\n");
 	return false;
 }
+
+const struct conf_server *cmd_server_named(const struct conf *c, const char *host, int64_t port)
+{
+	for (size_t i = 0; i < c->n_servers; i++) {
+		const struct conf_server *s = c->servers[i];
+
+		if (str_is(s->hostname, host) && (!port || s->port == port))
+			return s;
+	}
+	return NULL;
+}
+
+bool cmd_ask(char *line, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	fflush(stdout);
+	if (!fgets(line, (int)size, stdin))
+		return false;
+	line[strcspn(line, "\r\n")] = '\0';
+	return true;
+}
+
+bool cmd_says_yes(const char *line)
+{
+	return line[0] == 'y' || line[0] == 'Y';
+}

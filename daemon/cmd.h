@@ -101,3 +101,10 @@ char *cmd_problem_text(const struct conf_problem *p);
 
 /* Write all of it to stdout; false (with a complaint) when that fails. */
 bool cmd_print(const struct str *s);
+
+/* The server of that host name; port 0: any.  NULL: there is none. */
+const struct conf_server *cmd_server_named(const struct conf *c, const char *host, int64_t port);
+
+/* A question on stdout, and the line that a person types; false at the end of input. */
+bool cmd_ask(char *line, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool cmd_says_yes(const char *line); /* as MHA: whatever begins with a y */

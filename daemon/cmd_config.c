@@ -7,6 +7,7 @@
 #include "check.h"
 #include "clock.h"
 #include "log.h"
+#include "migrate.h"
 #include "show.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -241,6 +242,21 @@ static bool write_private(const char *path, const char *text, struct err *e)
 	return true;
 }
 
+/* What was written says what was read, or nothing is written. */
+static bool is_the_same(
+        const struct cmd *c, const struct conf *conf, const char *text, struct err *e)
+{
+	struct check_findings f = { 0 };
+	AUTO_STR struct str out = STR_INIT;
+	bool ok = migrate_read_back(
+	        conf, text, conf->format == CONF_NATIVE ? c->global_path : NULL, &f, e);
+
+	show_findings(&out, &f);
+	fputs(out.p, stderr);
+	check_findings_done(&f);
+	return ok;
+}
+
 int cmd_config_convert(struct cmd *c, int argc, char **argv)
 {
 	const char *output = NULL;
@@ -263,7 +279,7 @@ int cmd_config_convert(struct cmd *c, int argc, char **argv)
 		return code;
 	text = conf_to_native(conf);
 	code = CMD_OK;
-	if (output && !write_private(output, text, &e))
+	if (!is_the_same(c, conf, text, &e) || (output && !write_private(output, text, &e)))
 		code = cmd_fail(c, CMD_FAILED, &e);
 	else if (!output && (fputs(text, stdout) < 0 || fflush(stdout)))
 		code = cmd_exit(c, CMD_FAILED);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "aftermath.h"
 #include "clock.h"
+#include "cmd_switch.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"
@@ -69,17 +70,6 @@ struct failover *failover_cmd_run(struct failover_cmd *s, struct err *e)
 
 /* ---- which servers ---- */
 
-static const struct conf_server *server_named(const struct conf *c, const char *host, int64_t port)
-{
-	for (size_t i = 0; i < c->n_servers; i++) {
-		const struct conf_server *s = c->servers[i];
-
-		if (str_is(s->hostname, host) && (!port || s->port == port))
-			return s;
-	}
-	return NULL;
-}
-
 static bool no_server(const struct failover_cmd *s, const char *what, const char *host,
         int64_t port, int *ret_exit)
 {
@@ -108,7 +98,7 @@ static bool find_dead(struct failover_cmd *s, int *ret_exit)
 	struct err e = { 0 };
 
 	if (s->dead_host)
-		s->o.dead = server_named(s->conf, s->dead_host, s->dead_port);
+		s->o.dead = cmd_server_named(s->conf, s->dead_host, s->dead_port);
 	else
 		s->o.dead = master_of(s, &e);
 	if (!s->o.dead && s->dead_host)
@@ -129,50 +119,29 @@ bool failover_cmd_servers(struct failover_cmd *s, int *ret_exit)
 		return false;
 	if (!s->new_host)
 		return true;
-	s->o.new_master = server_named(s->conf, s->new_host, s->new_port);
+	s->o.new_master = cmd_server_named(s->conf, s->new_host, s->new_port);
 	return s->o.new_master ||
 	       no_server(s, "the new master", s->new_host, s->new_port, ret_exit);
 }
 
 /* ---- asking ---- */
 
-static bool ask(char *line, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static bool ask(char *line, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	fflush(stdout);
-	if (!fgets(line, (int)size, stdin))
-		return false;
-	line[strcspn(line, "\r\n")] = '\0';
-	return true;
-}
-
-/* MHA takes whatever begins with a y. */
-static bool says_yes(const char *line)
-{
-	return line[0] == 'y' || line[0] == 'Y';
-}
-
 /* Another new master than the elected one. */
 static bool ask_for_another(struct failover_cmd *s)
 {
 	char line[256];
 
-	if (!ask(line, sizeof(line), "Continue? (yes/NO): ") || !says_yes(line) ||
-	        !ask(line, sizeof(line), "Enter new master host name: "))
+	if (!cmd_ask(line, sizeof(line), "Continue? (yes/NO): ") || !cmd_says_yes(line) ||
+	        !cmd_ask(line, sizeof(line), "Enter new master host name: "))
 		return false;
-	s->o.new_master = server_named(s->conf, line, 3306);
+	s->o.new_master = cmd_server_named(s->conf, line, 3306);
 	if (!s->o.new_master) {
 		printf("%s:3306 is not among the servers of %s\n", line, s->conf->path);
 		return false;
 	}
-	return ask(line, sizeof(line),
+	return cmd_ask(line, sizeof(line),
 	               "Master switch to %s. OK? (yes/NO): ", s->o.new_master->hostinfo) &&
-	       says_yes(line);
+	       cmd_says_yes(line);
 }
 
 /* The questions come before anything is changed: a dry run has shown what there is. */
@@ -180,14 +149,14 @@ static bool ask_person(struct failover_cmd *s, const struct conf_server *fresh)
 {
 	char line[64];
 
-	if (!ask(line, sizeof(line),
+	if (!cmd_ask(line, sizeof(line),
 	            "Master %s is dead. Proceed? (yes/NO): ", s->o.dead->hostinfo) ||
-	        !says_yes(line))
+	        !cmd_says_yes(line))
 		return false;
-	if (!ask(line, sizeof(line), "Starting master switch from %s to %s? (yes/NO): ",
+	if (!cmd_ask(line, sizeof(line), "Starting master switch from %s to %s? (yes/NO): ",
 	            s->o.dead->hostinfo, fresh->hostinfo))
 		return false;
-	return says_yes(line) || ask_for_another(s);
+	return cmd_says_yes(line) || ask_for_another(s);
 }
 
 static bool prepare(struct failover_cmd *s, int *ret_exit)
@@ -198,10 +167,10 @@ static bool prepare(struct failover_cmd *s, int *ret_exit)
 	bool go;
 
 	if (failover_is_unfinished(s->state_dir, s->conf->name)) {
-		if (ask(line, sizeof(line),
+		if (cmd_ask(line, sizeof(line),
 		            "A failover of %s was begun and not finished. Take it up? (yes/NO): ",
 		            s->conf->name) &&
-		        says_yes(line))
+		        cmd_says_yes(line))
 			return true;
 		*ret_exit = cmd_exit(s->cmd, CMD_FAILED);
 		return false;
@@ -216,6 +185,9 @@ static bool prepare(struct failover_cmd *s, int *ret_exit)
 	go = failover_elected(f) && ask_person(s, failover_elected(f));
 	if (failover_elected(f) && !go)
 		log_info("Not proceeded.");
+	/* What was shown and agreed to, or nothing: meanwhile it may have changed. */
+	if (go && !s->o.new_master)
+		s->o.new_master = failover_elected(f);
 	failover_free(f);
 	*ret_exit = cmd_exit(s->cmd, CMD_FAILED);
 	return go;
@@ -453,8 +425,8 @@ int cmd_master_switch(struct cmd *c, int argc, char **argv)
 	const char *state = NULL;
 	const struct opt opts[] = {
 		CMD_OPTS_CLUSTER(c),
-		{ "master_state", OPT_STR, .to = &state, .arg = "dead",
-		        .help = "the master is dead: fail over" },
+		{ "master_state", OPT_STR, .to = &state, .arg = "dead|alive",
+		        .help = "dead: fail over; alive: switch (its --help tells more)" },
 		FAILOVER_OPTS(s),
 		{ "skip_check_ssh|skip_ssh_check", OPT_FLAG, .to = NULL },
 		CMD_OPTS_COMMON(c),
@@ -463,15 +435,12 @@ int cmd_master_switch(struct cmd *c, int argc, char **argv)
 	struct err e = { 0 };
 	int code;
 
+	if (cmd_switch_is_alive(argc, argv))
+		return cmd_switch_alive(c, argc, argv);
 	if (!cmd_parse(c, opts, argc, argv, NULL, &code))
 		return code;
-	if (state && str_is(state, "alive")) {
-		err_set(&e, ERR_PRECOND, 0,
-		        "a planned switch (--master_state=alive) cannot be done by this version");
-		return cmd_fail(c, CMD_USAGE, &e);
-	}
 	if (!state || !str_is(state, "dead")) {
-		err_set(&e, ERR_CONFIG, 0, "--master_state=dead must be set");
+		err_set(&e, ERR_CONFIG, 0, "--master_state=dead or --master_state=alive must be set");
 		return cmd_fail(c, CMD_USAGE, &e);
 	}
 	return check_dead(&s, &code) ? run(&s) : code;

@@ -15,6 +15,7 @@ int cmd_config_convert(struct cmd *c, int argc, char **argv);  /* cmd_config.c *
 int cmd_config_sample(struct cmd *c, int argc, char **argv);   /* cmd_config.c */
 int cmd_config_manual(struct cmd *c, int argc, char **argv);   /* cmd_config.c */
 int cmd_check_hooks(struct cmd *c, int argc, char **argv);     /* cmd_hooks.c */
+int cmd_check_migrate(struct cmd *c, int argc, char **argv);   /* cmd_migrate.c */
 int cmd_topology(struct cmd *c, int argc, char **argv);        /* cmd_topology.c */
 int cmd_secondary_check(struct cmd *c, int argc, char **argv); /* cmd_secondary.c */
 int cmd_manager(struct cmd *c, int argc, char **argv);         /* cmd_manager.c */
@@ -34,3 +35,15 @@ int cmd_master_switch(struct cmd *c, int argc, char **argv); /* cmd_failover.c *
 int cmd_failover(struct cmd *c, int argc, char **argv);      /* cmd_failover.c */
 int cmd_plan_failover(struct cmd *c, int argc, char **argv); /* cmd_plan.c */
 int cmd_report(struct cmd *c, int argc, char **argv);        /* cmd_plan.c */
+int cmd_switch(struct cmd *c, int argc, char **argv);        /* cmd_switch.c */
+int cmd_plan_switch(struct cmd *c, int argc, char **argv);   /* cmd_switch.c */
+int cmd_move(struct cmd *c, int argc, char **argv);          /* cmd_move.c, as the three below */
+int cmd_plan_move(struct cmd *c, int argc, char **argv);
+int cmd_flatten(struct cmd *c, int argc, char **argv);
+int cmd_plan_flatten(struct cmd *c, int argc, char **argv);
+int cmd_check_semisync(struct cmd *c, int argc, char **argv); /* cmd_semisync.c, as all below */
+int cmd_plan_semisync(struct cmd *c, int argc, char **argv);
+int cmd_semisync_enable(struct cmd *c, int argc, char **argv);
+int cmd_semisync_repair(struct cmd *c, int argc, char **argv);
+int cmd_rejoin(struct cmd *c, int argc, char **argv);      /* cmd_rejoin.c */
+int cmd_plan_rejoin(struct cmd *c, int argc, char **argv); /* cmd_rejoin.c */

@@ -189,8 +189,29 @@ static const char *too_late(const struct vote *v, const struct topology_server *
 	        (unsigned long long)(bytes / 1000000), TOO_FAR_BEHIND / 1000000);
 }
 
-static const char *why_bad(const struct vote *v, const struct topology_server *s)
+/* The others would ask for it and stop with error 1236: then there must be others. */
+static const char *purged_own(const struct vote *v, const struct voter *x)
 {
+	const struct gtid_set *purged = x->c.server->snap->purged;
+	AUTO(gtid)
+	struct gtid_set *gone = x->errant && purged ? gtid_set_intersect(x->errant, purged) : NULL;
+	AUTO(free) char *text = NULL;
+
+	if (!gone || gtid_set_is_empty(gone) || v->n < 2 || v->o->purged_too)
+		return NULL;
+	text = gtid_set_format(gone);
+	return arena_printf(v->e->arena,
+	        "it has purged transactions of its own from its binlogs (%s): all slaves would "
+	        "stop "
+	        "with error 1236",
+	        text);
+}
+
+static const char *why_bad(const struct vote *v, const struct voter *x)
+{
+	const struct topology_server *s = x->c.server;
+	const char *gone;
+
 	if (is_without(v->o, s))
 		return "it failed in this run";
 	if (s->unfit)
@@ -198,7 +219,8 @@ static const char *why_bad(const struct vote *v, const struct topology_server *s
 	if (s->channel && !s->channel->sql_running && s->channel->sql_errno)
 		return arena_printf(v->e->arena, "its replication stopped with error %d",
 		        s->channel->sql_errno);
-	return too_late(v, s);
+	gone = purged_own(v, x);
+	return gone ? gone : too_late(v, s);
 }
 
 static const char *errant_note(const struct vote *v, const struct gtid_set *errant)
@@ -215,7 +237,7 @@ static void judge(struct vote *v)
 	for (size_t i = 0; i < v->n; i++) {
 		struct voter *x = &v->v[i];
 
-		x->c.bad = why_bad(v, x->c.server);
+		x->c.bad = why_bad(v, x);
 		if (!x->c.bad && x->errant)
 			x->c.note = errant_note(v, x->errant);
 	}
@@ -248,6 +270,16 @@ static bool nobody(struct vote *v, const char *refusal, const char *hint)
 	return false;
 }
 
+static const char *hint_of(const struct vote *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (purged_own(v, &v->v[i]))
+			return "copy those transactions to the other servers, or take it all the "
+			       "same "
+			       "(mhactl failover --force) and make the others anew from it";
+	return "check no_master, log_bin and the slaves' replication";
+}
+
 static bool choose_named(struct vote *v)
 {
 	const struct conf_server *want = v->o->forced;
@@ -261,7 +293,7 @@ static bool choose_named(struct vote *v)
 			return nobody(v,
 			        arena_printf(v->e->arena, "%s cannot become the master: %s",
 			                want->hostinfo, c->bad),
-			        "name another one, or none");
+			        purged_own(v, &v->v[i]) ? hint_of(v) : "name another one, or none");
 		v->e->chosen = c->server;
 		v->e->rule = 0;
 		return true;
@@ -304,7 +336,7 @@ static void decide(struct vote *v)
 	        (by_latest && choose(v, 2, true, true)) || choose(v, 3, false, true) ||
 	        (by_latest && choose(v, 4, true, false)) || choose(v, 5, false, false))
 		return;
-	nobody(v, all_reasons(v), "check no_master, log_bin and the slaves' replication");
+	nobody(v, all_reasons(v), hint_of(v));
 }
 
 static void publish(struct vote *v)

@@ -6,7 +6,8 @@
  * who has received most is told by GTID sets where there are GTIDs, and file names are compared as
  * numbers; a mere change of files makes nobody late; within one rule a server without errant
  * transactions comes before one with them; servers that replicate with an error, or were set aside
- * by the caller, are not elected, but do not block.
+ * by the caller, are not elected, but do not block; nor is a server elected that nobody could follow
+ * since it has purged what it wrote by itself.
  */
 #pragma once
 #include "topology.h"
@@ -18,6 +19,8 @@ struct elect_opts {                       /* all borrowed */
 	/* Set aside: broken in this run. */
 	const struct conf_server *const *without;
 	size_t n_without;
+	/* Also who has purged transactions of its own, after which no other slave can follow it. */
+	bool purged_too;
 };
 
 /* X(number, what the rule says) */

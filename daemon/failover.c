@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include "clock.h"
 #include "flap.h"
+#include "guard.h"
 #include "history.h"
 #include "hookline.h"
 #include "job.h"
@@ -42,13 +43,14 @@ static const struct run_step steps[] = {
 
 	{ "vip_off", "Phase 2: Dead Master Shutdown Phase",
 	        "take the service address from the dead master", .act = fo_vip_off,
-	        .verify = fo_vip_is_off, .budget_ms = 3600 * SECOND, .changes = true },
+	        .verify = fo_vip_is_off, .undo = fo_vip_stays_off, .budget_ms = 3600 * SECOND,
+	        .changes = true },
 	{ "close", .title = "if it still answers: refuse writes, end its clients", .act = fo_close,
 	        .verify = fo_closed, .undo = fo_unclose, .budget_ms = 10 * SECOND,
 	        .on_fail = RUN_WARN, .beside = fo_is_down },
-	{ "fence", .title = "stop its server and hold it down", .when = fo_has_disk,
-	        .act = fo_fence, .verify = fo_fenced, .undo = fo_unfence, .budget_ms = 60 * SECOND,
-	        .beside = fo_is_down },
+	{ "fence", .title = "stop its server and hold it down", .act = fo_fence,
+	        .verify = fo_fenced, .undo = fo_unfence, .budget_ms = 60 * SECOND,
+	        .beside = fo_is_stuck },
 	{ "freeze", .title = "stop the slaves' receivers, keep their relay logs", .act = fo_freeze,
 	        .verify = fo_frozen, .undo = fo_thaw, .budget_ms = 60 * SECOND,
 	        .beside = fo_is_down },
@@ -57,7 +59,7 @@ static const struct run_step steps[] = {
 	        "see who has received most", .act = fo_latest, .budget_ms = 30 * SECOND,
 	        .reads = true },
 	{ "save", "Phase 3.2: Saving Dead Master's Binlog Phase",
-	        "save what only the dead master has", .when = fo_may_save, .act = fo_save,
+	        "save what only the dead master has", .when = fo_has_log, .act = fo_save,
 	        .verify = fo_is_saved, .budget_ms = 3600 * SECOND },
 	{ "power_off", .title = "switch the dead master off", .when = fo_has_shutdown,
 	        .act = fo_power_off, .verify = fo_is_powered_off, .budget_ms = 3600 * SECOND },
@@ -66,7 +68,8 @@ static const struct run_step steps[] = {
 	        .when = fo_needs_diff, .act = fo_diff, .verify = fo_has_diff,
 	        .budget_ms = 3600 * SECOND },
 	{ "apply", "Phase 3.5: Master Log Apply Phase", "bring the new master level",
-	        .act = fo_apply, .verify = fo_is_level, .budget_ms = 7 * 24 * 3600 * SECOND },
+	        .act = fo_apply, .verify = fo_is_level, .undo = fo_unapply,
+	        .budget_ms = 7 * 24 * 3600 * SECOND },
 	{ "seen", .title = "see that the dead master's log has not grown", .when = fo_may_save,
 	        .act = fo_seen, .budget_ms = 600 * SECOND, .reads = true },
 	{ "record", .title = "note where the new master's own log stands", .act = fo_record,
@@ -207,7 +210,7 @@ void failover_free(struct failover *f)
 	run_free(f->run);
 	hookline_free(f->line);
 	journal_close(f->journal);
-	loop_timer_free(f->guard);
+	guard_free(f->guard);
 	for (size_t i = 0; i < f->n; i++)
 		close_server(&f->servers[i]);
 	for (size_t i = 0; i < f->n_binlogs; i++) {
@@ -227,6 +230,38 @@ void failover_free(struct failover *f)
 	free(f->run_name);
 	pthread_mutex_destroy(&f->telling);
 	free(f);
+}
+
+/*
+ * Before anything is changed a master that is back is a reason to stop, and nothing else; from then on it is
+ * closed, unless all of it is taken back.
+ */
+static bool may_be_closed(void *arg)
+{
+	const struct failover *f = arg;
+
+	return run_state_of(f->run, "vip_off") != RUN_NOT_YET && !run_is_undoing(f->run);
+}
+
+static void was_closed(void *arg, bool was_open, const char *text)
+{
+	struct failover *f = arg;
+
+	if (was_open)
+		f->was_writable = true;
+	run_remark(f->run, text);
+}
+
+static void set_guard(struct failover *f)
+{
+	const struct guard_opts o = { .cluster = f->conf->name,
+		.state_dir = f->env.state_dir,
+		.by = f->o.by ? f->o.by : "failover",
+		.may_close = may_be_closed,
+		.closed = was_closed,
+		.arg = f };
+
+	f->guard = guard_new(f->env.loop, f->env.jobs, f->dead->conf, &o);
 }
 
 static void on_done(void *arg, struct run *r, enum run_result result)
@@ -316,6 +351,8 @@ struct failover *failover_start(const struct failover_env *env, const struct con
 	                .done = on_done,
 	                .arg = f },
 	        f, fo_restore);
+	if (!o->dry)
+		set_guard(f);
 	return f;
 }
 

@@ -34,6 +34,8 @@ struct failover_opts {                        /* all borrowed until failover_fre
 	const struct conf_server *dead;       /* which server is the dead master */
 	const struct conf_server *new_master; /* --new_master_host; NULL: elect */
 
+	const char *by; /* who acts, for the history: "mhad" */
+
 	/* Why: for the report and for what may be done without asking. */
 	enum verdict_code verdict;
 	const char *why;

@@ -7,13 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "clock.h"
+#include "guard.h"
 #include "hook.h"
 #include "hookline.h"
 #include "log.h"
 #include "str.h"
 
-enum { CLOSE_MS = 1500, FENCE_MS = 20000, HOOK_PROCEED = 10 };
+enum {
+	CLOSE_MS = 1500,
+	FENCE_MS = 20000,
+	FENCE_BLIND_MS = 2000 /* it did not answer a moment ago */,
+	HOOK_PROCEED = 10
+};
 
 /* ---- the service address ---- */
 
@@ -63,6 +70,29 @@ FO_WHEN(fo_is_down)
 	       f->o.verdict == VERDICT_HOST_DEAD;
 }
 
+/*
+ * The last moment to find that it lives.  Who is known to live, and is to be replaced all the same, is closed
+ * by the steps that follow.
+ */
+static bool is_still_dead(const struct failover *f, struct err *e)
+{
+	if (!guard_is_up(f->guard) || fo_may_live(f) || run_was_resumed(f->run) || f->o.force)
+		return true;
+	err_set(e, ERR_PRECOND, 0, "%s answers again", f->dead->conf->hostinfo);
+	return err_hint(e, "if it shall be replaced all the same: mhactl switch %s", f->conf->name);
+}
+
+/*
+ * One that hangs may take its time to answer, and may wake up at any moment: it is ended while it is still
+ * asked to close.
+ */
+FO_WHEN(fo_is_stuck)
+{
+	struct failover *f = ctx;
+
+	return fo_is_down(f) || f->o.verdict == VERDICT_HUNG;
+}
+
 /* MHA's reading of exit codes: 10 is a failure that does not stop anything. */
 FO_STEP(fo_vip_off)
 {
@@ -71,12 +101,17 @@ FO_STEP(fo_vip_off)
 	struct err why = { 0 };
 	char code[HOOK_CODE_MAX];
 
+	if (!is_still_dead(f, e)) {
+		run_untouched(io);
+		return false;
+	}
 	if (!h) {
 		log_warning("master_ip_failover_script is not set. Skipping invalidating dead "
 		            "master IP address.");
 		run_untouched(io);
 		return f->vip_off = true;
 	}
+	f->vip_called = true;
 	if (fo_call_hook(f, h, io, f->dead->conf->hook_timeout, &why)) {
 		f->vip_off = f->vip_is_gone = true;
 		fo_report(f, "Invalidated master IP address on %s", f->dead->conf->hostinfo);
@@ -99,6 +134,22 @@ FO_STEP(fo_vip_is_off)
 
 	(void)io;
 	return f->vip_off || err_set(e, ERR_PRECOND, 0, "the script has not said so");
+}
+
+/* The script knows no way back: nobody has the address now, and somebody has to know that. */
+FO_STEP(fo_vip_stays_off)
+{
+	struct failover *f = ctx;
+
+	(void)io;
+	if (!f->vip_called)
+		return true;
+	err_set(e, ERR_PRECOND, 0,
+	        f->vip_off ? "the service address was taken from %s, and nobody has it now"
+	                   : "whether %s still has the service address is not known",
+	        f->dead->conf->hostinfo);
+	return err_hint(e, "the next failover gives it to the new master; by hand: the script's "
+	                   "--command=start");
 }
 
 /* ---- a server that still answers ---- */
@@ -148,6 +199,8 @@ FO_STEP(fo_unclose)
 {
 	struct failover *f = ctx;
 
+	while (guard_is_closing(f->guard) && clock_left(run_deadline(io)) > 0)
+		nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
 	if (!f->was_writable)
 		return true;
 	return fo_repl(f->dead, fo_until(io, CLOSE_MS), e) &&
@@ -155,13 +208,6 @@ FO_STEP(fo_unclose)
 }
 
 /* ---- fence ---- */
-
-FO_WHEN(fo_has_disk)
-{
-	const struct failover *f = ctx;
-
-	return f->o.ssh_reachable != 0;
-}
 
 static void take_fence(struct failover *f, const struct link_result *r, const struct err *why)
 {
@@ -191,7 +237,8 @@ static bool ask_fence(
 
 	if (!settle)
 		json_object_set_new(args, "no-settle", json_true());
-	return link_run(f->dead->door, "fence", args, fo_until(io, FENCE_MS), ret, e);
+	return link_run(f->dead->door, "fence", args,
+	        fo_until(io, f->ssh ? FENCE_MS : FENCE_BLIND_MS), ret, e);
 }
 
 /*
@@ -205,7 +252,9 @@ FO_STEP(fo_fence)
 	struct err why = { 0 };
 
 	(void)e;
-	if (ask_fence(f, false, io, &r, &why))
+	if (f->o.ssh_reachable == 0 || f->host_silent)
+		err_set(&why, ERR_UNREACHABLE, 0, "%s", f->ssh_why);
+	else if (ask_fence(f, false, io, &r, &why))
 		why.kind = ERR_NONE;
 	take_fence(f, &r, &why);
 	link_result_done(&r);
@@ -292,6 +341,7 @@ static bool freeze_one(struct failover *f, struct fo_server *s, struct run_io *i
 	struct repl *r = fo_repl(s, deadline, e);
 
 	(void)f;
+	s->frozen = true;
 	if (!r)
 		return false;
 	if (s->purge_was_on && !repl_set_relay_purge(r, false, deadline, e))
@@ -300,7 +350,6 @@ static bool freeze_one(struct failover *f, struct fo_server *s, struct run_io *i
 	if (s->semisync_source_was == TRI_YES &&
 	        !repl_set_semisync(r, TRI_NO, TRI_UNKNOWN, deadline, e))
 		return false;
-	s->frozen = true;
 	return repl_stop_io(r, deadline, e);
 }
 
@@ -364,7 +413,21 @@ static bool thaw_one(struct failover *f, struct fo_server *s, struct run_io *io,
 	return fine;
 }
 
+/* Who was set aside is put back too, if it is there. */
+static void thaw_aside(struct failover *f, struct run_io *io)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct fo_server *s = &f->servers[i];
+		struct err why = { 0 };
+
+		if (s->aside && s->frozen && !thaw_one(f, s, io, &why))
+			run_warn(io, "%s stays with relay_log_purge=0 and a stopped receiver: %s",
+			        s->conf->hostinfo, why.text);
+	}
+}
+
 FO_STEP(fo_thaw)
 {
+	thaw_aside(ctx, io);
 	return !fo_each_slave(ctx, io, NULL, thaw_one, false, e);
 }

@@ -14,6 +14,12 @@
 #include "snapshot.h"
 #include "topology.h"
 #include <pthread.h>
+#include <stdatomic.h>
+
+struct fo_place { /* in the dead master's binlogs; "" none */
+	char file[256];
+	uint64_t pos;
+};
 
 struct fo_server {
 	const struct conf_server *conf;
@@ -22,6 +28,8 @@ struct fo_server {
 	struct link_door *door;
 	struct repl *repl; /* NULL: not logged in */
 	struct repl_lock *lock;
+
+	struct fo_place read; /* it had received up to here when it was first looked at */
 
 	bool aside;                            /* broken in this run: left to a person */
 	char why[240];                         /* why it is */
@@ -39,10 +47,7 @@ struct fo_server {
 	int64_t took_ms; /* of its last step */
 };
 
-struct fo_place { /* in the dead master's binlogs; "" none */
-	char file[256];
-	uint64_t pos;
-};
+struct guard;
 
 struct failover {
 	struct failover_env env;
@@ -54,8 +59,8 @@ struct failover {
 	struct journal *journal;
 	struct run *run;
 	char *run_name;
-	struct hookline *line;    /* hooks reach the hosts by our sessions; NULL: by themselves */
-	struct loop_timer *guard; /* looks whether the old master is back */
+	struct hookline *line; /* hooks reach the hosts by our sessions; NULL: by themselves */
+	struct guard *guard;   /* closes the old master if it comes back; NULL: a dry run */
 	struct failover_report report;
 	pthread_mutex_t telling; /* of the body: steps may run beside each other */
 	struct str subject, body;
@@ -77,6 +82,7 @@ struct failover {
 	enum topology_mode mode; /* as it was when all began: mending changes it */
 
 	bool cannot_close; /* nobody answers at the dead master's port: nobody is there to be told */
+	bool host_silent;  /* its whole host, as the watch has seen and one more try says */
 	bool ssh;          /* mha-node on the dead master's host answers */
 	char ssh_why[240];
 	bool rewound;               /* the dead master's log ends before what a slave received */
@@ -87,9 +93,13 @@ struct failover {
 	char *saved_path, *diff_path;
 	struct fo_place saved_from, diff_from; /* position mode: both begin there */
 	bool save_done, has_saved, diff_done, has_diff;
+	bool saved_copy;  /* what was saved comes from a binlog server, and may end early */
 	char loss[400];   /* what cannot be had, in words; "" nothing */
 	bool vip_is_gone; /* the stop hook has said so, in this process */
-	bool vip_off, vip_on, power_done, powered_off, close_done, closed, was_writable, cleaned;
+	bool vip_called;  /* it was asked to */
+	bool vip_off, vip_on, power_done, powered_off, close_done, closed, cleaned;
+	atomic_bool
+	        was_writable; /* the old master, when it was closed, by a step or by the guard */
 	enum fence_result fenced;
 	char fenced_why[300];
 	struct repl_position position; /* of the new master: where the others begin */
@@ -106,6 +116,9 @@ bool fo_is_slave(
         const struct fo_server *s); /* a live slave of the dead master that is not set aside */
 void fo_set_aside(struct failover *f, struct fo_server *s, struct run_io *io, const char *fmt, ...)
         PRINTF_LIKE(4, 5);
+
+/* What is wrong with it is not that it has ended: it is closed by us. */
+bool fo_may_live(const struct failover *f);
 
 /* Each slave (fo_is_slave) in parallel, but `but` (NULL: all); how many failed, the first error in `e`. */
 typedef bool (*fo_each_fn)(
@@ -133,6 +146,8 @@ FO_STEP(fo_read);
 FO_STEP(fo_confirm);
 FO_STEP(fo_check);
 FO_STEP(fo_lock);
+/* The last look at it, before the point of no return. */
+bool fo_still_locked(struct failover *f, struct run_io *io, struct err *e);
 FO_STEP(fo_unlock);
 FO_STEP(fo_locked);
 FO_STEP(fo_count);
@@ -140,6 +155,7 @@ FO_STEP(fo_elect);
 
 FO_STEP(fo_vip_off);
 FO_STEP(fo_vip_is_off);
+FO_STEP(fo_vip_stays_off);
 FO_STEP(fo_close);
 FO_STEP(fo_closed);
 FO_STEP(fo_unclose);
@@ -159,6 +175,7 @@ FO_STEP(fo_is_powered_off);
 FO_STEP(fo_diff);
 FO_STEP(fo_has_diff);
 FO_STEP(fo_apply);
+FO_STEP(fo_unapply);
 FO_STEP(fo_is_level);
 FO_STEP(fo_seen);
 FO_STEP(fo_record);
@@ -177,8 +194,9 @@ FO_STEP(fo_is_clean);
 FO_WHEN(fo_any_time);
 FO_WHEN(fo_is_down);
 FO_WHEN(fo_is_fenced);
-FO_WHEN(fo_has_disk);
-FO_WHEN(fo_may_save);
+FO_WHEN(fo_is_stuck);
+FO_WHEN(fo_may_save); /* the dead master's disk can be read and believed */
+FO_WHEN(fo_has_log);  /* ... or a binlog server has a copy */
 FO_WHEN(fo_has_shutdown);
 FO_WHEN(fo_needs_diff);
 FO_WHEN(fo_has_slaves);

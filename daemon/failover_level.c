@@ -26,6 +26,13 @@ FO_WHEN(fo_may_save)
 	return f->ssh && !f->o.skip_save && !f->rewound;
 }
 
+FO_WHEN(fo_has_log)
+{
+	const struct failover *f = ctx;
+
+	return fo_may_save(ctx) || (f->n_binlogs && !f->o.skip_save);
+}
+
 /*
  * The earliest place from which on somebody may need the dead master's log.  By GTID only the new master
  * needs it, the others then read from him, if he logs what he applies.
@@ -90,42 +97,97 @@ static void note_place(struct run_io *io, const struct catchup_have *h, struct f
 	run_note(io, "from_pos", json_integer((json_int_t)ret->pos));
 }
 
+/* `h` borrows what *ret_gtids owns. */
+static bool what_they_have(
+        const struct failover *f, struct catchup_have *h, char **ret_gtids, struct err *e)
+{
+	const struct topology_server *latest = fo_latest_slave(f);
+
+	*h = (struct catchup_have){ .pos = 0 };
+	if (!fo_by_gtid(f))
+		return have_by_position(f, h) ||
+		       err_set(e, ERR_PRECOND, 0, "where to begin is not known");
+	h->gtids = *ret_gtids = have_by_gtid(f);
+	h->newest = latest && latest->channel ? latest->channel->read_file : NULL;
+	return true;
+}
+
 static bool save_from(
         struct failover *f, const struct catchup_place *p, struct run_io *io, struct err *e)
 {
 	AUTO(free) char *gtids = NULL;
-	const struct topology_server *latest = fo_latest_slave(f);
-	struct catchup_have h = { .pos = 0 };
+	struct catchup_have h;
 
-	if (fo_by_gtid(f)) {
-		gtids = have_by_gtid(f);
-		h.gtids = gtids;
-		h.newest = latest && latest->channel ? latest->channel->read_file : NULL;
-	} else if (!have_by_position(f, &h)) {
-		return err_set(e, ERR_PRECOND, 0, "where to begin is not known");
-	}
+	if (!what_they_have(f, &h, &gtids, e))
+		return false;
 	note_place(io, &h, &f->saved_from);
 	return catchup_save(p, &h, f->saved_path, run_deadline(io), &f->saved, e);
+}
+
+static struct catchup_place copy_at(const struct fo_server *s)
+{
+	return (struct catchup_place){ .kind = CATCHUP_BINLOG, .server = s->conf, .door = s->door };
+}
+
+/* Whoever of the binlog servers has most; those that cannot be read are told. */
+static const struct fo_server *longest_copy(struct failover *f, struct run_io *io)
+{
+	AUTO(free) char *gtids = NULL;
+	const struct fo_server *best = NULL;
+	struct catchup_found most = { .bytes = 0 };
+	struct catchup_have h;
+
+	if (!what_they_have(f, &h, &gtids, NULL))
+		return NULL;
+	for (size_t i = 0; i < f->n_binlogs; i++) {
+		struct catchup_place p = copy_at(f->binlogs[i]);
+		struct catchup_found found;
+		struct err why = { 0 };
+
+		if (!catchup_count(&p, &h, run_deadline(io), &found, &why)) {
+			run_warn(io, "binlog server %s: %s", p.server->hostname, why.text);
+		} else if (!best || (found.end_file[0] &&
+		                            (!most.end_file[0] ||
+		                                    snapshot_pos_cmp(found.end_file, found.end_pos,
+		                                            most.end_file, most.end_pos) > 0))) {
+			best = f->binlogs[i];
+			most = found;
+		}
+	}
+	return best;
 }
 
 /* Copies of the dead master's log on other hosts, when its own cannot be read: the longest is taken. */
 static bool save_from_binlog_servers(struct failover *f, struct run_io *io, struct err *e)
 {
-	for (size_t i = 0; i < f->n_binlogs; i++) {
-		struct catchup_place p = { .kind = CATCHUP_BINLOG,
-			.server = f->binlogs[i]->conf,
-			.door = f->binlogs[i]->door };
-		struct err why = { 0 };
+	const struct fo_server *s = f->n_binlogs ? longest_copy(f, io) : NULL;
+	struct err why = { 0 };
+
+	if (s) {
+		struct catchup_place p = copy_at(s);
 
 		if (save_from(f, &p, io, &why)) {
-			log_info("Saved from binlog server %s", p.server->hostname);
+			log_info("Saved from binlog server %s", s->conf->hostname);
+			f->saved_copy = true;
+			run_note(io, "copy", json_true());
 			return true;
 		}
-		run_warn(io, "binlog server %s: %s", p.server->hostname, why.text);
+		run_warn(io, "binlog server %s: %s", s->conf->hostname, why.text);
 	}
 	if (f->n_binlogs && !f->o.ignore_binlog_server_error)
 		return err_set(e, ERR_REMOTE, 0, "none of the binlog servers could be read");
 	return true;
+}
+
+/* What stands behind the last whole transaction was never committed there, or the crash took its end. */
+static void tell_cut(struct failover *f, struct run_io *io)
+{
+	const struct catchup_found *c = &f->saved;
+
+	if (c->cut[0])
+		run_warn(io,
+		        "the log of %s ends with what is no whole transaction and is left out: %s",
+		        f->dead->conf->hostinfo, c->cut);
 }
 
 FO_STEP(fo_save)
@@ -135,16 +197,17 @@ FO_STEP(fo_save)
 	AUTO(free) char *text = NULL;
 	struct err why = { 0 };
 
-	f->has_saved = f->save_done = false;
+	f->has_saved = f->save_done = f->saved_copy = false;
 	run_untouched(io);
-	if (!save_from(f, &disk, io, &why)) {
+	if (!fo_may_save(f) || !save_from(f, &disk, io, &why)) {
 		/* It could be read, and it is us who cannot keep it: that is no reason to lose it. */
 		if (why.kind == ERR_SYSTEM) {
 			if (e)
 				*e = why;
 			return err_hint(e, "make room or rights for it on this host");
 		}
-		run_warn(io, "the dead master's binlog could not be saved: %s", why.text);
+		if (fo_may_save(f))
+			run_warn(io, "the dead master's binlog could not be saved: %s", why.text);
 		if (!save_from_binlog_servers(f, io, e))
 			return false;
 		if (!f->saved.transactions && f->dead->conf->max_loss && *f->dead->conf->max_loss &&
@@ -159,6 +222,7 @@ FO_STEP(fo_save)
 	text = catchup_text(&f->saved);
 	log_info("Saved from the dead master: %s%s%s", text, f->has_saved ? ", in " : "",
 	        f->has_saved ? f->saved_path : "");
+	tell_cut(f, io);
 	run_note(io, "saved", catchup_json(&f->saved));
 	return true;
 }
@@ -248,12 +312,23 @@ static bool is_behind(const struct failover *f, const struct fo_server *s)
 	return latest && needs_log(f, s) && elect_received_cmp(f->topology, latest, s->topo) > 0;
 }
 
+/* A copy may end before what the most advanced slave has received. */
+static bool reaches_latest(const struct failover *f)
+{
+	const struct topology_server *latest = fo_latest_slave(f);
+	const struct snapshot_channel *ch = latest ? latest->channel : NULL;
+
+	return !f->saved_copy || !ch || !ch->read_file ||
+	       snapshot_pos_cmp(f->saved.end_file, f->saved.end_pos, ch->read_file, ch->read_pos) >=
+	               0;
+}
+
 /* With the dead master's log in hand nothing of theirs is needed. */
 FO_WHEN(fo_needs_diff)
 {
 	const struct failover *f = ctx;
 
-	if (f->save_done && f->saved.end_file[0])
+	if (f->save_done && f->saved.end_file[0] && reaches_latest(f))
 		return false;
 	for (size_t i = 0; i < f->n; i++)
 		if (is_behind(f, &f->servers[i]))
@@ -509,6 +584,25 @@ FO_STEP(fo_apply)
 	return err_at(e, f->fresh->conf->hostinfo);
 }
 
+/* Its applier goes on; what it was given cannot be taken back. */
+FO_STEP(fo_unapply)
+{
+	struct failover *f = ctx;
+	unsigned long long n = f->fresh ? f->fresh->applied.transactions : 0;
+	int64_t deadline = fo_until(io, 20000);
+	struct repl *r = f->fresh ? fo_repl(f->fresh, deadline, e) : NULL;
+	struct repl_now now;
+
+	if (!f->fresh)
+		return true;
+	if (!r || !repl_look(r, deadline, &now, e) ||
+	        (now.is_replica && !now.sql_running && !repl_start_sql(r, deadline, e)))
+		return err_ctx(e, "the applier of %s", f->fresh->conf->hostinfo);
+	return !n ||
+	       err_set(e, ERR_PRECOND, 0, "%s was given %llu transactions that it had not received",
+	               f->fresh->conf->hostinfo, n);
+}
+
 static bool is_at_end(const struct failover *f, const struct repl_now *now)
 {
 	return snapshot_pos_cmp(
@@ -588,6 +682,8 @@ FO_STEP(fo_record)
 	struct repl *r = fo_repl(f->fresh, run_deadline(io), e);
 	uint64_t last = 0;
 
+	if (!f->past && !fo_still_locked(f, io, e))
+		return false;
 	/* Killed since, it may have been opened: what was noted then is where the others begin. */
 	if (f->has_position)
 		return true;

@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "clock.h"
 #include "db.h"
 #include "flap.h"
+#include "hookline.h"
 #include "log.h"
 #include "str.h"
 
-enum { CONFIRM_MS = 1000, LOCK_WAIT_MS = 1000 };
+enum { CONFIRM_MS = 1000, SILENT_MS = 200, LOCK_WAIT_MS = 1000 };
 
 /* ---- reading ---- */
 
@@ -76,6 +78,18 @@ static void miss(struct failover *f, struct run_io *io)
 	}
 }
 
+static void note_received(struct failover *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct fo_server *s = &f->servers[i];
+		const struct snapshot_channel *ch = fo_is_slave(s) ? s->topo->channel : NULL;
+
+		snprintf(s->read.file, sizeof(s->read.file), "%s",
+		        ch && ch->read_file ? ch->read_file : "");
+		s->read.pos = ch ? ch->read_pos : 0;
+	}
+}
+
 FO_STEP(fo_read)
 {
 	struct failover *f = ctx;
@@ -86,49 +100,78 @@ FO_STEP(fo_read)
 	f->has_mode = true;
 	f->mode = f->topology->mode;
 	run_note(io, "mode", json_integer(f->mode));
+	note_received(f);
 	miss(f, io);
 	return true;
 }
 
 /* ---- is it dead? ---- */
 
-/* What a living server can be failed over for: it is closed by us. */
-static bool is_about_a_living_one(const struct failover *f)
+bool fo_may_live(const struct failover *f)
 {
-	return verdict_kind_of(f->o.verdict) == VERDICT_CHOICE || f->o.verdict == VERDICT_HUNG;
+	return verdict_kind_of(f->o.verdict) == VERDICT_CHOICE || f->o.verdict == VERDICT_HUNG ||
+	       f->dead->conf->ping_type == CONF_PING_INSERT;
 }
 
 enum tcp { TCP_REFUSED, TCP_SILENT, TCP_OTHER };
 
-/* Refused: its host says that nobody listens there.  Silent: nothing comes from there at all. */
-static enum tcp look_at_port(const struct conf_server *d, int64_t deadline)
+struct tcp_try {
+	int fd;
+	int why; /* errno of connect() */
+};
+
+static struct tcp_try begin_connect(const char *address, int port)
 {
 	const struct addrinfo want = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 		.ai_socktype = SOCK_STREAM };
+	struct tcp_try t = { .fd = -1, .why = EINVAL };
 	struct addrinfo *to = NULL;
-	struct pollfd p = { .events = POLLOUT };
-	AUTO_FD int fd = -1;
-	char port[16];
-	int why = 0;
-	socklen_t n = sizeof(why);
+	char text[16];
 
-	snprintf(port, sizeof(port), "%d", d->port);
-	if (getaddrinfo(d->ip, port, &want, &to) != 0)
-		return TCP_OTHER;
-	fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) != 0)
-		why = errno;
+	snprintf(text, sizeof(text), "%d", port);
+	if (!address || getaddrinfo(address, text, &want, &to) != 0)
+		return t;
+	t.fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (t.fd >= 0)
+		t.why = connect(t.fd, to->ai_addr, to->ai_addrlen) == 0 ? 0 : errno;
 	freeaddrinfo(to);
-	p.fd = fd;
-	if (why == EINPROGRESS) {
-		if (poll(&p, 1, clock_left_poll(deadline)) == 0)
-			return TCP_SILENT;
-		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n) != 0)
-			return TCP_OTHER;
-	}
-	return why == ECONNREFUSED                       ? TCP_REFUSED
-	       : why == EHOSTUNREACH || why == ETIMEDOUT ? TCP_SILENT
-	                                                 : TCP_OTHER;
+	return t;
+}
+
+/* Refused: its host says that nobody listens there.  Silent: nothing comes from there at all. */
+static enum tcp end_connect(struct tcp_try *t, int64_t deadline)
+{
+	struct pollfd p = { .fd = t->fd, .events = POLLOUT };
+	socklen_t n = sizeof(t->why);
+	bool silent = t->why == EINPROGRESS && poll(&p, 1, clock_left_poll(deadline)) == 0;
+
+	if (t->why == EINPROGRESS && !silent &&
+	        getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &t->why, &n) != 0)
+		t->why = EINVAL;
+	if (t->fd >= 0)
+		close(t->fd);
+	return silent                                          ? TCP_SILENT
+	       : t->why == ECONNREFUSED                        ? TCP_REFUSED
+	       : t->why == EHOSTUNREACH || t->why == ETIMEDOUT ? TCP_SILENT
+	                                                       : TCP_OTHER;
+}
+
+/*
+ * Both ports at once.  When the watch has found its host silent as a whole, one more try that is short will
+ * do; and what does not answer now is not waited for again by each step that would ask that host.
+ */
+static void look_at_ports(struct failover *f, struct run_io *io)
+{
+	const struct conf_server *d = f->dead->conf;
+	bool silent = f->o.verdict == VERDICT_HOST_DEAD;
+	int64_t deadline = fo_until(io, silent ? SILENT_MS : CONFIRM_MS);
+	struct tcp_try sql = begin_connect(d->ip, d->port),
+	               ssh = begin_connect(d->ssh_address, d->ssh_port);
+
+	f->cannot_close = end_connect(&sql, deadline) != TCP_OTHER;
+	f->host_silent = end_connect(&ssh, silent ? deadline : 0) == TCP_SILENT && silent;
+	if (f->host_silent)
+		hookline_expect_silence(f->line, d);
 }
 
 FO_STEP(fo_confirm)
@@ -151,9 +194,9 @@ FO_STEP(fo_confirm)
 		.query_ms = CONFIRM_MS };
 	AUTO(db) struct db *db = NULL;
 
-	if (f->past || f->o.what_if || is_about_a_living_one(f) || d->ping_type == CONF_PING_INSERT)
+	if (f->past || f->o.what_if || fo_may_live(f))
 		return true;
-	f->cannot_close = look_at_port(d, fo_until(io, CONFIRM_MS)) != TCP_OTHER;
+	look_at_ports(f, io);
 	if (f->cannot_close)
 		return true;
 	db = db_open(&o, &why);
@@ -324,6 +367,32 @@ FO_STEP(fo_locked)
 	return !fo_each_slave(ctx, io, NULL, locked_one, false, e);
 }
 
+/* Who is gone altogether is no obstacle, but for the new master. */
+static bool still_locked(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
+{
+	struct repl_lock *again;
+	struct err why = { 0 }, now = { 0 };
+
+	if (s->lock && repl_lock_is_held(s->lock, fo_until(io, 5000), &why))
+		return true;
+	repl_unlock(TAKE(s->lock));
+	again = repl_lock(s->conf, REPL_FAILOVER_LOCK, 0, fo_until(io, 5000), &now);
+	if (!again && now.kind != ERR_PRECOND && s != f->fresh) {
+		fo_set_aside(f, s, io, "it went away in the middle of the failover");
+		return true;
+	}
+	s->lock = again;
+	return refuse(e,
+	        "see who else is at work there (another manager, a person), then fail over again",
+	        "the failover lock on %s was lost in the middle: %s", s->conf->hostinfo,
+	        again ? why.text : now.text);
+}
+
+bool fo_still_locked(struct failover *f, struct run_io *io, struct err *e)
+{
+	return !fo_each_slave(f, io, NULL, still_locked, false, e);
+}
+
 FO_STEP(fo_unlock)
 {
 	struct failover *f = ctx;
@@ -394,6 +463,26 @@ static bool node_answered(const struct err *why)
 	       why->kind != ERR_CANCELED && !(why->kind == ERR_PRECOND && !why->code);
 }
 
+static bool is_rewound(const struct err *why)
+{
+	return why->kind == ERR_PRECOND &&
+	       (why->code == SAVE_SHORTER || why->code == SAVE_DIVERGED ||
+	               why->code == SAVE_NO_EVENT);
+}
+
+/* By GTID a log that ends early looks like one that has nothing new: the place up to which was received tells. */
+static bool lacks_place(const struct failover *f, const struct snapshot_channel *ch,
+        struct run_io *io, struct err *ret_why)
+{
+	struct catchup_place disk = disk_of(f);
+	struct catchup_have h = { .file = ch->read_file, .pos = ch->read_pos };
+	struct catchup_found found;
+
+	return ch->read_file && *ch->read_file &&
+	       !catchup_count(&disk, &h, fo_until(io, 60000), &found, ret_why) &&
+	       is_rewound(ret_why);
+}
+
 /*
  * Whether the dead master's disk can be read, and what no slave has of it.  A log that ends before what a
  * slave received has lost its end: the slaves then know more than it does.
@@ -414,9 +503,7 @@ static void look_at_disk(struct failover *f, struct run_io *io)
 		h.pos = ch->read_pos;
 	}
 	f->tail_known = catchup_count(&disk, &h, fo_until(io, 60000), &f->tail, &why);
-	f->rewound =
-	        why.kind == ERR_PRECOND && (why.code == SAVE_SHORTER || why.code == SAVE_DIVERGED ||
-	                                           why.code == SAVE_NO_EVENT);
+	f->rewound = is_rewound(&why) || (f->tail_known && have && lacks_place(f, ch, io, &why));
 	f->ssh = f->tail_known || node_answered(&why);
 	snprintf(f->ssh_why, sizeof(f->ssh_why), "%.230s", why.text);
 }
@@ -438,24 +525,43 @@ static bool read_limit(const char *text, uint64_t *ret_n, bool *ret_bytes)
 	return end != text;
 }
 
-/* Semi-sync that worked has brought what was acknowledged to a slave. */
+/* Whoever cannot be asked may be the one who acknowledged. */
+static bool may_have_acked(const struct failover *f, const struct fo_server *s)
+{
+	return s != f->dead && s->conf != f->o.absent && s->topo && !fo_is_slave(s) &&
+	       (s->topo->snap->state != SNAPSHOT_ALIVE ||
+	               s->topo->snap->semisync_replica_enabled == TRI_YES);
+}
+
+/* Semi-sync that worked has brought what was acknowledged to a slave that is there. */
 static bool is_acked(const struct failover *f)
 {
-	if (!f->o.semisync)
-		return false;
-	for (size_t i = 0; i < f->n; i++)
-		if (fo_is_slave(&f->servers[i]) &&
-		        f->servers[i].topo->snap->semisync_replica_enabled == TRI_YES)
-			return true;
-	return false;
+	bool acks = false;
+
+	for (size_t i = 0; i < f->n && f->o.semisync; i++) {
+		const struct fo_server *s = &f->servers[i];
+
+		if (may_have_acked(f, s))
+			return false;
+		acks |= fo_is_slave(s) && s->topo->snap->semisync_replica_enabled == TRI_YES;
+	}
+	return acks;
 }
 
 static void name_loss(struct failover *f)
 {
 	f->loss[0] = '\0';
-	if (f->rewound || (f->tail_known && !f->o.skip_save))
+	if ((f->rewound && !f->tail.transactions) ||
+	        (f->tail_known && !f->o.skip_save && !f->rewound))
 		return;
-	if (f->tail_known)
+	if (f->rewound)
+		snprintf(f->loss, sizeof(f->loss),
+		        "%llu transactions (%llu bytes) that the dead master wrote after it had "
+		        "lost "
+		        "some are left there: they belong to another history",
+		        (unsigned long long)f->tail.transactions,
+		        (unsigned long long)f->tail.bytes);
+	else if (f->tail_known)
 		snprintf(f->loss, sizeof(f->loss),
 		        "%llu transactions (%llu bytes) that only the dead master has are left "
 		        "there, as was asked for",
@@ -502,6 +608,8 @@ FO_STEP(fo_count)
 		return true;
 	if (f->o.ssh_reachable == 0)
 		snprintf(f->ssh_why, sizeof(f->ssh_why), "SSH is said not to work");
+	else if (f->host_silent)
+		snprintf(f->ssh_why, sizeof(f->ssh_why), "its host is silent");
 	else
 		look_at_disk(f, io);
 	log_info("%s", f->ssh ? "SSH is reachable." : "SSH is NOT reachable.");
@@ -551,7 +659,7 @@ static const struct conf_server *forced(struct failover *f)
 static bool elect_now(struct failover *f, struct err *e)
 {
 	AUTO(free) const struct conf_server **aside = xzalloc(sizeof(*aside) * (f->n + 1));
-	struct elect_opts o = { .forced = forced(f), .without = aside };
+	struct elect_opts o = { .forced = forced(f), .without = aside, .purged_too = f->o.force };
 
 	for (size_t i = 0; i < f->n; i++)
 		if (f->servers[i].aside)
@@ -591,6 +699,47 @@ FO_STEP(fo_elect)
 
 /* ---- after the freeze ---- */
 
+/* What only it had received lies in the dead master's log, if that can be read; else it is as with those
+ * who were dead before. */
+static bool check_vanished(struct failover *f, struct run_io *io, struct err *e)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct fo_server *s = &f->servers[i];
+
+		if (s == f->dead || !s->frozen || s->aside || fo_is_slave(s))
+			continue;
+		fo_set_aside(f, s, io, "it went away in the middle of the failover");
+		if (s->conf->ignore_fail || f->o.force || fo_may_save(f))
+			continue;
+		return refuse(e,
+		        "bring it back, or set ignore_fail=1 for it, or force the failover "
+		        "(mhactl failover --force)",
+		        "%s went away in the middle of the failover: it may have what no other "
+		        "slave has",
+		        s->conf->hostinfo);
+	}
+	return true;
+}
+
+/* A server that restarts with relay_log_recovery=1 drops what it has received and not applied. */
+static void note_dropped(struct failover *f, struct run_io *io)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct fo_server *s = &f->servers[i];
+		const struct snapshot_channel *ch = fo_is_slave(s) ? s->topo->channel : NULL;
+
+		if (!ch || !ch->read_file || !s->read.file[0] ||
+		        snapshot_pos_cmp(ch->read_file, ch->read_pos, s->read.file, s->read.pos) >=
+		                0)
+			continue;
+		run_warn(io,
+		        "%s had received up to %s:%llu and now only says %s:%llu: it has restarted "
+		        "and dropped what it had not applied (relay_log_recovery)",
+		        s->conf->hostinfo, s->read.file, (unsigned long long)s->read.pos,
+		        ch->read_file, (unsigned long long)ch->read_pos);
+	}
+}
+
 /*
  * Nobody receives any more, so this is the last word.  Who has restarted since is read anew with all the
  * others.  The choice may change only as long as nobody was made level.
@@ -602,14 +751,8 @@ FO_STEP(fo_latest)
 
 	if (!f->pinned[0]) {
 		read_again(f, io);
-		for (size_t i = 0; i < f->n; i++) {
-			struct fo_server *s = &f->servers[i];
-
-			if (s != f->dead && s->frozen && !s->aside && !fo_is_slave(s))
-				fo_set_aside(
-				        f, s, io, "it went away in the middle of the failover");
-		}
-		if (!elect_now(f, e))
+		note_dropped(f, io);
+		if (!check_vanished(f, io, e) || !elect_now(f, e))
 			return false;
 	}
 	latest = latest_of(f);

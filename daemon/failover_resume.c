@@ -6,6 +6,7 @@
 #include "failover_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "hook.h"
 #include "str.h"
 
 /* ---- how the slaves were set ---- */
@@ -133,6 +134,7 @@ static void restore_elected(struct failover *f, enum run_line line, const json_t
 static void restore_vip_off(struct failover *f, enum run_line line, const json_t *facts)
 {
 	(void)facts;
+	f->vip_called = hook_is_set(f->dead->conf->master_ip_failover_script);
 	f->vip_off = line == RUN_ENDED_WELL;
 }
 
@@ -163,6 +165,7 @@ static void restore_save(struct failover *f, enum run_line line, const json_t *f
 {
 	f->save_done = line == RUN_ENDED_WELL &&
 	               catchup_of_json(json_object_get(facts, "saved"), &f->saved);
+	f->saved_copy = json_is_true(json_object_get(facts, "copy"));
 	restore_place(facts, &f->saved_from);
 	f->has_saved = f->save_done && f->saved.transactions;
 }

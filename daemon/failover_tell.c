@@ -62,8 +62,34 @@ static void tail(struct failover *f, enum run_result result)
 		fo_report(f, "Got Error so couldn't continue failover from here.");
 }
 
+static const char *text_of(const char *s)
+{
+	return s ? s : "";
+}
+
+static bool has_no_way_back(const struct run_record *c)
+{
+	return (c->state == RUN_DONE || c->state == RUN_BROKEN) && c->step->act &&
+	       !c->step->reads && !c->step->undo && !c->untouched;
+}
+
+/* Before it broke off something was changed, and this is what is left of that. */
+static void not_undone(struct failover *f, enum run_result result)
+{
+	size_t n;
+	const struct run_record *all = run_records(f->run, &n);
+	bool back = result == RUN_FAILED || result == RUN_UNDONE;
+
+	for (size_t i = 0; back && i < n && !all[i].step->no_return; i++)
+		if (all[i].state == RUN_UNMADE && all[i].err.kind != ERR_NONE)
+			fo_report(f, "Not undone: %s%s%s", all[i].err.text,
+			        all[i].err.hint[0] ? "; " : "", all[i].err.hint);
+		else if (has_no_way_back(&all[i]) && !f->opened)
+			fo_report(f, "Not undone: %s", text_of(all[i].step->title));
+}
+
 /* What MHA did not say: how it is known that the old master is closed, and what may be lost. */
-static void facts(struct failover *f)
+static void facts(struct failover *f, enum run_result result)
 {
 	size_t n;
 	const char *const *warnings = run_warnings(f->run, &n);
@@ -75,6 +101,7 @@ static void facts(struct failover *f)
 	for (size_t i = 0; i < n; i++)
 		if (!str_is(warnings[i], f->loss))
 			fo_report(f, "Note: %s", warnings[i]);
+	not_undone(f, result);
 }
 
 void fo_finish_report(struct failover *f, enum run_result result)
@@ -87,7 +114,7 @@ void fo_finish_report(struct failover *f, enum run_result result)
 	left_out(f);
 	if (!f->o.dry)
 		tail(f, result);
-	facts(f);
+	facts(f, result);
 	head(f, &all);
 	str_addn(&all, f->body.p, f->body.len);
 	str_done(&f->body);
@@ -112,11 +139,6 @@ void fo_finish_report(struct failover *f, enum run_result result)
 }
 
 /* ---- the plan ---- */
-
-static const char *text_of(const char *s)
-{
-	return s ? s : "";
-}
 
 static void plan_servers(const struct failover *f, struct str *to)
 {
@@ -230,6 +252,15 @@ static json_t *timeline(const struct failover *f)
 	return list;
 }
 
+/* Milliseconds since 1970, for those who put our figures beside others'. */
+static json_int_t wall_of(int64_t instant)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (json_int_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 - (clock_ms() - instant);
+}
+
 json_t *failover_json(const struct failover *f)
 {
 	int64_t zero = f->o.seen ? f->o.seen : run_begun(f->run);
@@ -240,10 +271,10 @@ json_t *failover_json(const struct failover *f)
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(notes, json_string(warnings[i]));
 	return json_pack(
-	        "{s:i, s:s, s:s, s:I, s:s, s:s?, s:s?, s:s, s:o, s:s, s:s, s:I, s:o, s:s, s:o, "
+	        "{s:i, s:s, s:s, s:I, s:I, s:s, s:s?, s:s?, s:s, s:o, s:s, s:s, s:I, s:o, s:s, s:o, "
 	        "s:o, s:o, s:s}",
 	        "format", 1, "cluster", f->conf->name, "run", run_name(f->run), "at",
-	        (json_int_t)time(NULL), "dead", f->dead->conf->hostinfo, "new_master",
+	        (json_int_t)time(NULL), "seen", wall_of(zero), "dead", f->dead->conf->hostinfo, "new_master",
 	        f->report.new_master ? f->report.new_master->hostinfo : NULL, "why", f->o.why,
 	        "result", run_result_name(f->report.result), "error", error_json(run_error(f->run)),
 	        "fenced", fence_result_name(f->fenced), "fenced_why", f->fenced_why, "opened_ms",

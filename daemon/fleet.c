@@ -91,6 +91,7 @@ static void act_ended(void *arg)
 {
 	struct fleet_cluster *c = arg;
 
+	fleet_glance_stale(c->fleet);
 	if (c->attached)
 		fleet_attached_failover(c, c->exit);
 }
@@ -429,6 +430,7 @@ struct fleet *fleet_new(
 		.failed = failed,
 		.said = said };
 	f->tick = loop_timer_new(l, clock_in(TICK_MS), tick, f);
+	fleet_glance_start(f);
 	if (o->standins)
 		standins_attach(o->standins, l, standin_made, standin_ended, f);
 	return f;
@@ -439,6 +441,7 @@ void fleet_free(struct fleet *f)
 	if (!f)
 		return;
 	fleet_free_reading(f);
+	fleet_glance_end(f);
 	vec_each (struct fleet_cluster *, c, &f->clusters)
 		cluster_free(*c);
 	vec_done(&f->clusters);

@@ -13,6 +13,7 @@
 #include "control.h"
 
 struct fleet;
+struct http_ask;
 struct job_pool;
 struct link_room;
 struct loop;
@@ -49,6 +50,9 @@ void fleet_line(const struct fleet *f, char *buf, size_t size);
 
 /* The verbs of the control socket; their control_arg() is the fleet. */
 const struct control_verb *fleet_verbs(void);
+
+/* What pages and metrics show: the source of http.h.  `fleet` is a struct fleet. */
+void fleet_glance(void *fleet, struct http_ask *ask);
 
 /* Name of a cluster that is being failed over; NULL: none is. */
 const char *fleet_acting(const struct fleet *f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fleet_impl - what the parts of fleet share: fleet.c clusters and their watches, fleet_load.c reading
- * and comparing files, fleet_verbs.c the control socket, fleet_attach.c managers in the foreground.  Runs on: loop.
+ * and comparing files, fleet_verbs.c the control socket, fleet_glance.c metrics and pages, fleet_attach.c managers in the foreground.  Runs on: loop.
  */
 #pragma once
 #include "act.h"
@@ -31,6 +31,8 @@ struct fleet_cluster {
 	bool found;            /* by the reading under way */
 };
 
+struct fleet_glances;
+
 struct fleet_old {
 	struct conf *conf;
 	int64_t at;
@@ -48,6 +50,7 @@ struct fleet {
 	uint64_t next_standin;
 	int64_t born;
 	struct fleet_reading *reading;
+	struct fleet_glances *glances;
 };
 
 struct fleet_cluster *fleet_find(const struct fleet *f, const char *name);
@@ -57,6 +60,13 @@ void fleet_use(struct fleet *f, const char *name, struct conf *conf, json_t *cha
 void fleet_refuse(struct fleet *f, const char *name, const char *path, const char *text);
 void fleet_drop_unfound(struct fleet *f, json_t *changed);
 void fleet_free_reading(struct fleet *f);
+
+/* fleet_glance.c; _stale: a run has ended. */
+void fleet_glance_start(struct fleet *f);
+void fleet_glance_stale(struct fleet *f);
+void fleet_glance_end(struct fleet *f);
+/* fleet_verbs.c: why nothing is decided just now; NULL. */
+const char *fleet_tilt(const struct fleet *f);
 
 /* The same for all that matters. */
 bool fleet_same_conf(const struct conf *a, const struct conf *b);

@@ -80,7 +80,7 @@ static json_t *cluster_json(const struct fleet_cluster *c)
 	return j;
 }
 
-static const char *tilt_of(const struct fleet *f)
+const char *fleet_tilt(const struct fleet *f)
 {
 	int64_t hold = 0;
 
@@ -128,7 +128,7 @@ static json_t *stats_json(const struct fleet *f)
 static void verb_status(struct control_call *call, const json_t *args)
 {
 	struct fleet *f = control_arg(call);
-	const char *name = NULL, *tilt = tilt_of(f);
+	const char *name = NULL, *tilt = fleet_tilt(f);
 	json_t *all = json_array(), *j;
 	struct err e = { 0 };
 	struct fleet_cluster *one = NULL;
@@ -305,6 +305,24 @@ static void verb_ack(struct control_call *call, const json_t *args)
 	                             : "There was nothing to lift."));
 }
 
+/* Somebody has changed the tree. */
+static void verb_look(struct control_call *call, const json_t *args)
+{
+	const char *name = NULL;
+	struct err e = { 0 };
+	struct watch *w;
+
+	if (!control_args(args, &e, "{s:s}", "cluster", &name)) {
+		control_refuse(call, &e);
+		return;
+	}
+	w = need_watch(call, name);
+	if (!w)
+		return;
+	watch_look(w);
+	control_answer(call, json_object());
+}
+
 /* The peer may be gone by then: the answer is dropped. */
 static void loaded(void *arg, const struct fleet_loaded *r)
 {
@@ -336,6 +354,7 @@ const struct control_verb *fleet_verbs(void)
 		{ "pause", CONTROL_ADMIN, verb_pause },
 		{ "resume", CONTROL_ADMIN, verb_resume },
 		{ "ack", CONTROL_ADMIN, verb_ack },
+		{ "look", CONTROL_ADMIN, verb_look },
 		{ "reload", CONTROL_ADMIN, verb_reload },
 		{ "attach", CONTROL_ADMIN, fleet_verb_attach },
 		{ NULL, CONTROL_NONE, NULL },

@@ -8,12 +8,13 @@
 #include "hook.h"
 #include "link.h"
 #include "str.h"
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum {
 	DEFAULT_MS = 10000,
-	SILENT_MS = 300, /* for one more try at a host that is known to be silent */
+	SILENT_MS = 200, /* for one more try at a host that is known to be silent */
 	MOST_MS = 120000,
 };
 
@@ -23,6 +24,7 @@ struct hookline {
 	hookline_link_fn link;
 	void *arg;
 	char *dir, *path, *hosts;
+	_Atomic(const struct conf_server *) silent;
 };
 
 /* One request of a hook that a host has not answered yet. */
@@ -93,10 +95,13 @@ static void hung_up(struct control_call *call, void *arg)
 	free(asked);
 }
 
-static int64_t deadline_for(struct link *l, int64_t ms)
+static int64_t deadline_for(
+        const struct hookline *line, const char *host, struct link *l, int64_t ms)
 {
 	const struct link_view *v = link_view(l);
-	bool silent = v->state == LINK_DOWN && v->why == LINK_SILENT;
+	const struct conf_server *s = atomic_load(&line->silent);
+	bool silent = (v->state == LINK_DOWN && v->why == LINK_SILENT) ||
+	              (s && v->state != LINK_UP && is_named(s, host));
 
 	return clock_in(silent && ms > SILENT_MS ? SILENT_MS : ms);
 }
@@ -125,8 +130,8 @@ static bool start(struct control_call *call, const json_t *args, struct err *e)
 		return false;
 	asked = xzalloc(sizeof(*asked));
 	asked->call = call;
-	asked->link_call = link_call(
-	        l, verb, words ? json_incref(words) : NULL, deadline_for(l, ms), answered, asked);
+	asked->link_call = link_call(l, verb, words ? json_incref(words) : NULL,
+	        deadline_for(line, host, l, ms), answered, asked);
 	control_on_cancel(call, hung_up, asked);
 	return true;
 }
@@ -212,6 +217,12 @@ void hookline_equip(const struct hookline *line, struct hook *h)
 	hook_set_env(h, "MHAD_CHANNEL", line->path);
 	hook_set_env(h, "MHAD_HOSTS", line->hosts);
 	hook_set_env(h, "MHAD_CLUSTER", line->conf->name);
+}
+
+void hookline_expect_silence(struct hookline *line, const struct conf_server *s)
+{
+	if (line)
+		atomic_store(&line->silent, s);
 }
 
 const char *hookline_path(const struct hookline *line)

@@ -34,4 +34,6 @@ void hookline_free(struct hookline *line);
 /* Any thread: MHAD_CHANNEL (the socket), MHAD_HOSTS (names, separated by blanks) and MHAD_CLUSTER for
  * this call.  NULL: the script has to log in by itself. */
 void hookline_equip(const struct hookline *line, struct hook *h);
+/* Any thread: its whole host is known to be silent; what is asked of it is not waited for long. */
+void hookline_expect_silence(struct hookline *line, const struct conf_server *s);
 const char *hookline_path(const struct hookline *line); /* borrowed */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * incident - what is kept of each run that changed something: a record for machines, a page for people.
+ * incident - what is kept of each run that changed something or was refused: a record for machines, a page for people.
  * Runs on: worker, main thread (files; synced).  Logs: never.
  *
  * <state_dir>/<cluster>/incidents/<run>.json is the record, <run>.txt the page, made from it.  Names of

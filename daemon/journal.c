@@ -261,13 +261,15 @@ bool journal_end(struct journal *j, const char *result, struct err *e)
 	       put_away(j, e);
 }
 
+/* In the order of time, also when one follows the other at once. */
 char *journal_run_name(void)
 {
 	char when[32] = "";
-	time_t now = time(NULL);
+	struct timespec now;
 	struct tm tm;
 
-	localtime_r(&now, &tm);
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
-	return xasprintf("%s-%ld", when, (long)getpid());
+	return xasprintf("%s%03ld-%ld", when, now.tv_nsec / 1000000, (long)getpid());
 }

@@ -115,6 +115,7 @@ static void end_turn(struct loop *l)
 	int64_t us = clock_us() - l->began_us;
 
 	l->stats.turns++;
+	l->stats.busy_us += us;
 	if (us > l->stats.longest_us)
 		l->stats.longest_us = us;
 	if (us < (int64_t)LOOP_SLOW_MS * 1000)

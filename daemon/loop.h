@@ -54,6 +54,7 @@ void loop_defer_free(struct loop *l, void *p);
 struct loop_stats {
 	uint64_t turns, slow_turns;
 	int64_t longest_us; /* of a turn */
+	int64_t busy_us;    /* all turns together */
 	int64_t late_ms; /* most that a timer came too late, by a busy loop or a frozen process */
 };
 struct loop_stats loop_stats(const struct loop *l);

@@ -4,6 +4,7 @@
  * name it was started by, or its first words, choose the row.
  */
 #include "cmds.h"
+#include "completion.h"
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 static int cmd_help(struct cmd *c, int argc, char **argv);
+static int cmd_completion(struct cmd *c, int argc, char **argv);
 
 #define ARGS_CLUSTER "[--json] CLUSTER|--conf=FILE"
 
@@ -59,6 +61,11 @@ static const struct cmd_verb verbs[] = {
 	        "Hooks that know no status call are only looked for." },
 	{ "check config", cmd_check_config, false, ARGS_CLUSTER, "is the cluster's file good?",
 	        "Every problem with file and line; warnings do not count as failure." },
+	{ "check migrate", cmd_check_migrate, false, ARGS_CLUSTER,
+	        "what is different for a cluster that comes from MHA",
+	        "What its file does differently, hooks that are missing, privileges that lack, an "
+	        "old manager that still runs. Nothing is changed. Exit code 1: something has to be "
+	        "put right first." },
 	{ "config show", cmd_config_show, false, ARGS_CLUSTER,
 	        "every setting of each server, and where it came from",
 	        "Names are not looked up and init_conf_load_script is not run." },
@@ -78,6 +85,10 @@ static const struct cmd_verb verbs[] = {
 	        "of the "
 	        "verb; 255: the host did not answer; 254: there is no MHAD_CHANNEL, log in by "
 	        "yourself." },
+	{ "completion", cmd_completion, false, "bash|zsh",
+	        "print what that shell needs to complete mhactl's words",
+	        "Packages install it; by hand: mhactl completion bash "
+	        ">/etc/bash_completion.d/mhactl" },
 	{ "help", cmd_help, false, "[COMMAND|commands|exit-codes]",
 	        "this text, or that of a command", NULL },
 	{ "masterha_check_repl", cmd_check_repl, true, "--conf=FILE [--global_conf=FILE]",
@@ -115,8 +126,8 @@ static const struct cmd_verb verbs[] = {
 	        "The file is edited in place: comments and order stay. It is replaced in one step, "
 	        "and only by one that can be loaded." },
 	{ "masterha_master_switch", cmd_master_switch, true,
-	        "--master_state=dead --conf=FILE --dead_master_host=HOST [options]",
-	        "MHA's failover of a dead master",
+	        "--master_state=dead|alive --conf=FILE [options]",
+	        "MHA's failover of a dead master, or switch from a living one",
 	        "Asks before it acts, unless --interactive=0. Exit code 0: done; 10: done, but a "
 	        "slave is left behind; 1: refused or failed. A failover that was killed is taken "
 	        "up by the same command." },
@@ -124,10 +135,54 @@ static const struct cmd_verb verbs[] = {
 	        "make a slave the master: the master is dead",
 	        "The dead master is the one that the slaves follow; it must not answer. A failover "
 	        "that was killed is taken up by the same command." },
+	{ "switch", cmd_switch, false, "[--to=HOST] [--yes] [options] CLUSTER",
+	        "make a slave the master, while the master lives",
+	        "Writes are refused for some milliseconds only, and given back to the old master "
+	        "when anything fails before the new one is open. A switch that was killed is "
+	        "undone or finished by the same command. Exit code 5: refused, nothing was "
+	        "changed; 1: it failed, and the master is the old one." },
+	{ "plan switch", cmd_plan_switch, false, "[--to=HOST] [--json] CLUSTER",
+	        "what a switch would do now, and what stands against it; nothing is changed",
+	        "Exit code 5: it would be refused." },
 	{ "plan failover", cmd_plan_failover, false, "[--json] CLUSTER",
 	        "what a failover would do now; nothing is changed",
 	        "Also while the master lives: as if it died now. Exit code 5: it would be "
 	        "refused." },
+	{ "move", cmd_move, false, "SLAVE --below=MASTER [--yes] [options] CLUSTER|--conf=FILE",
+	        "have a slave follow another server, with nothing skipped or repeated",
+	        "With GTIDs or by position; to the source of its source, to a slave beside it, or by "
+	        "such steps to anywhere in the tree. What cannot be proved is refused. A move that "
+	        "was killed is taken up by the next one." },
+	{ "plan move", cmd_plan_move, false, "SLAVE --below=MASTER CLUSTER|--conf=FILE",
+	        "by which steps a slave would get below another server; nothing is changed",
+	        "Exit code 5: it would be refused." },
+	{ "flatten", cmd_flatten, false, "[--yes] [options] CLUSTER|--conf=FILE",
+	        "turn a cascade into one master with its slaves",
+	        "Slaves of slaves follow the master afterwards, one after the other, upper tiers "
+	        "first. All of it is judged before the first one is moved." },
+	{ "plan flatten", cmd_plan_flatten, false, ARGS_CLUSTER,
+	        "what flatten would do; nothing is changed", "Exit code 5: it would be refused." },
+	{ "check semisync", cmd_check_semisync, false, ARGS_CLUSTER,
+	        "who waits for acknowledgements, who gives them, and does it work now?",
+	        "Exit code 1: the master has fallen back to asynchronous, or more acknowledgements "
+	        "are asked for than can come." },
+	{ "plan semisync", cmd_plan_semisync, false, "[--enable] " ARGS_CLUSTER,
+	        "what semisync repair (or enable) would do; nothing is changed", NULL },
+	{ "semisync enable", cmd_semisync_enable, false, "[--yes] " ARGS_CLUSTER,
+	        "the master waits, and all its slaves acknowledge; plug-ins are installed",
+	        "Slaves with no_master=1 are left as they are." },
+	{ "semisync repair", cmd_semisync_repair, false, "[--yes] " ARGS_CLUSTER,
+	        "make semi-sync work again where it is switched on",
+	        "Receivers that did not register are restarted, roles are put right, the wait count "
+	        "is lowered to what can be met." },
+	{ "rejoin", cmd_rejoin, false, "[--yes] [options] HOST CLUSTER|--conf=FILE",
+	        "make a returned old master, or a new server, a slave of the master",
+	        "What it has of its own is shown, and refused unless an option says what becomes of "
+	        "it. Exit code 5: refused, nothing was changed; 10: it follows, and has not caught up "
+	        "yet. A rejoin that was killed is taken up by the same command." },
+	{ "plan rejoin", cmd_plan_rejoin, false, "[--json] HOST CLUSTER|--conf=FILE",
+	        "what a rejoin would do and what stands against it; nothing is changed",
+	        "Exit code 5: it would be refused." },
 	{ "report", cmd_report, false, "[--json] CLUSTER [RUN]",
 	        "the last failover: timeline, what was lost, what was fenced", NULL },
 };
@@ -149,8 +204,8 @@ static const char examples[] =
 static const char overview[] =
         "usage: mhactl COMMAND [options] [CLUSTER]\n\n"
         "  see      status, why, history, report, topology\n"
-        "  check    check repl, check ssh, check hooks, check config, plan failover\n"
-        "  act      failover, pause, resume, ack, reload\n"
+        "  check    check repl, check ssh, check hooks, check config, check migrate, plan failover, plan switch\n"
+        "  act      failover, switch, pause, resume, ack, reload\n"
         "  config   config show, config explain, config convert, config sample\n"
         "  help     help COMMAND, help commands, help exit-codes\n";
 
@@ -267,6 +322,20 @@ static int cmd_help(struct cmd *c, int argc, char **argv)
 	if (!v)
 		return unknown(argc - 1, argv + 1);
 	return v->run == cmd_help ? cmd_help(c, 1, argv) : run(v, 2, line);
+}
+
+static int cmd_completion(struct cmd *c, int argc, char **argv)
+{
+	const struct opt opts[] = { CMD_OPTS_COMMON(c), { 0 } };
+	AUTO_STR struct str out = STR_INIT;
+	struct err e = { 0 };
+	int words, code;
+
+	if (!cmd_parse(c, opts, argc, argv, &words, &code))
+		return code;
+	if (!completion_script(words == 1 ? argv[1] : "", verbs, ARRAY_LEN(verbs), &out, &e))
+		return cmd_fail(c, CMD_USAGE, &e);
+	return cmd_exit(c, cmd_print(&out) ? CMD_OK : CMD_FAILED);
 }
 
 int main(int argc, char **argv)

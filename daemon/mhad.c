@@ -9,6 +9,7 @@
 #include "fleet.h"
 #include "hook.h"
 #include "hookd.h"
+#include "http.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"
@@ -35,6 +36,7 @@ enum {
 	WORKERS = 64,
 	LINKS = 256,            /* connections to hosts at once; about 43 kB each */
 	MMAP_FROM = 128 * 1024, /* stacks of sessions, which would leave holes in the heap */
+	HTTP_CONF_MS = 10000,
 	LAST_MS = 1000,         /* at the end, for what is being written */
 };
 
@@ -49,6 +51,7 @@ struct mhad {
 	struct standins *standins;
 	struct fleet *fleet;
 	struct control *control;
+	struct http *http; /* NULL: not yet, or never */
 	struct loop_signal *signals[3];
 	struct loop_timer *waits; /* told to end while a failover ran */
 	bool ready;
@@ -119,6 +122,7 @@ static void status_changed(void *arg)
 	struct mhad *m = arg;
 	char line[120];
 
+	http_changed(m->http);
 	if (!m->ready)
 		return;
 	fleet_line(m->fleet, line, sizeof(line));
@@ -147,6 +151,58 @@ static bool open_control(struct mhad *m, struct err *e)
 		return false;
 	m->control = control_new(m->loop, fd, m->socket, &o, fleet_verbs(), m->fleet, e);
 	return m->control;
+}
+
+/* ---- HTTP ---- */
+
+struct http_reading {
+	struct mhad *mhad;
+	struct http_conf conf;
+};
+
+static bool read_http(struct job *j, void *arg, struct err *e)
+{
+	struct http_reading *x = arg;
+
+	(void)j;
+	return http_conf_read(x->mhad->confdir, &x->conf, e);
+}
+
+static void http_read(struct job *j, void *arg, const struct err *e)
+{
+	struct http_reading *x = arg;
+
+	(void)j;
+	if (e)
+		log_err(LOG_LV_WARNING, e);
+	else if (x->mhad->http)
+		http_configure(x->mhad->http, &x->conf);
+}
+
+static void http_reading_free(void *arg)
+{
+	struct http_reading *x = arg;
+
+	http_conf_done(&x->conf);
+	free(x);
+}
+
+/* A page that cannot be served is no reason not to watch. */
+static void open_http(struct mhad *m)
+{
+	struct http_reading *x;
+	struct err e = { 0 };
+
+	if (!m->http)
+		m->http = http_new(m->loop, sd_listen_fd(m->sd, SD_HTTP), fleet_glance, m->fleet, &e);
+	if (!m->http) {
+		log_err(LOG_LV_WARNING, &e);
+		return;
+	}
+	x = xzalloc(sizeof(*x));
+	x->mhad = m;
+	job_start(m->jobs,
+	        job_new("read mhad.conf", clock_in(HTTP_CONF_MS), read_http, http_read, http_reading_free, x));
 }
 
 static void give_up(struct mhad *m, const struct err *e)
@@ -184,6 +240,7 @@ static void loaded(void *arg, const struct fleet_loaded *r)
 	log_info("%s: %zu clusters, %zu problems.", m->ready ? "Reloaded" : "Ready", r->clusters,
 	        json_array_size(r->problems));
 	m->ready = true;
+	open_http(m);
 	malloc_trim(0);
 	sd_ready(m->sd, "%s", line);
 }
@@ -270,6 +327,7 @@ static void finish(struct mhad *m)
 	for (size_t i = 0; i < ARRAY_LEN(m->signals); i++)
 		loop_signal_free(m->signals[i]);
 	control_free(m->control);
+	http_free(TAKE(m->http));
 	fleet_free(m->fleet);
 	t = loop_timer_new(m->loop, clock_in(LAST_MS), stop_loop, m->loop);
 	job_wait_all(m->jobs);

@@ -48,6 +48,12 @@ struct run_step {
 	/* Asked when the step before it begins: may it run beside that one?  NULL: no. */
 	bool (*beside)(void *ctx);
 	bool no_return; /* the point of no return is before this step */
+	/*
+	 * Its line of the journal is written and not waited for: a process that is killed keeps it, a
+	 * machine that loses power may not.  For steps in the middle of something where each millisecond
+	 * counts, after a synced line that tells of all of it.
+	 */
+	bool quick;
 };
 
 struct run_plan {
@@ -114,6 +120,9 @@ struct run *run_start(
 /* End after the step that runs now, as if it had failed. */
 void run_cancel(struct run *r, const char *why);
 
+/* What somebody else has seen that belongs to its warnings. */
+void run_remark(struct run *r, const char *text);
+
 /* After `done`, also from inside of it. */
 void run_free(struct run *r);
 
@@ -122,6 +131,10 @@ const struct err *run_error(const struct run *r); /* why it ended; kind ERR_NONE
 const char *run_name(const struct run *r);
 bool run_was_resumed(const struct run *r);
 int64_t run_begun(const struct run *r); /* instant */
+/* What was done is being undone, or has been. */
+bool run_is_undoing(const struct run *r);
+/* How it goes with the step of that name; RUN_NOT_YET: there is none. */
+enum run_state run_state_of(const struct run *r, const char *step);
 
 /* ---- for the steps, on their worker ---- */
 

@@ -18,6 +18,8 @@
 #include "log.h"
 #include "status_file.h"
 
+struct arena;
+struct glance_cluster;
 struct job_pool;
 struct link_room;
 struct loop;
@@ -90,7 +92,7 @@ enum watch_gate {
 struct watch_gate_view {
 	bool blocks;
 	char text[240]; /* why, or why not */
-	char hint[160]; /* what to type; may be empty */
+	char hint[320]; /* what to type; may be empty */
 };
 
 /* What a watch needs of its surroundings; all of it outlives the watch. */
@@ -182,6 +184,8 @@ void watch_set_status_pid(struct watch *w, pid_t pid);
 /* For the control socket: the objects of "status" and "why".  New references. */
 json_t *watch_status_json(const struct watch *w);
 json_t *watch_why_json(const struct watch *w, bool with_ring);
+/* For metrics and pages: all that belongs to the watch; texts go into the arena. */
+void watch_glance(const struct watch *w, struct arena *a, struct glance_cluster *ret);
 
 const char *watch_state_name(enum watch_state s);
 const char *watch_event_name(enum watch_event ev);

@@ -14,7 +14,7 @@ enum { REFUSED_MS = 5000, REFUSED_MOST_MS = 300000 };
 
 bool watch_was_acked(const struct watch *w)
 {
-	return w->probe.ackers > 0;
+	return w->acked;
 }
 
 int64_t watch_first_sign(const struct watch *w)
@@ -67,6 +67,7 @@ static void hold_back(struct watch *w, const struct err *why)
 		w->refused_for = REFUSED_MOST_MS;
 	w->refused_until = clock_in(w->refused_for);
 	snprintf(w->refused, sizeof(w->refused), "%.230s", why->text);
+	snprintf(w->refused_hint, sizeof(w->refused_hint), "%.300s", why->hint);
 }
 
 void watch_end(struct watch *w, const struct conf_server *now, const struct err *why)

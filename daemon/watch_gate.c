@@ -110,7 +110,7 @@ static void gate_refused(const struct watch *w, struct watch_gate_view *v)
 	int64_t left = w->refused_until ? clock_left(w->refused_until) : 0;
 
 	if (left > 0)
-		set(v, true, "mhactl failover tries at once",
+		set(v, true, w->refused_hint[0] ? w->refused_hint : "mhactl failover tries at once",
 		        "the last attempt was refused: %s; the next one is in %lld s", w->refused,
 		        (long long)(left + 999) / 1000);
 	else

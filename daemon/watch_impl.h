@@ -13,6 +13,7 @@
  *	watch_keep.c	what is remembered over restarts; MHA's status file
  *	watch_tell.c	log lines, alarms, history
  *	watch_json.c	for the control socket
+ *	watch_glance.c	for metrics and pages
  */
 #pragma once
 #include "flap.h"
@@ -24,6 +25,7 @@
 #include "status_file.h"
 #include "topology.h"
 #include "watch.h"
+#include "watch_self.h"
 #include "witness.h"
 
 /* Jobs outlive the watch that began them: they find it here, or NULL. */
@@ -59,6 +61,7 @@ struct watch_look {
 	int64_t deadline;
 	int64_t due;            /* of the next one */
 	int64_t took_ms;        /* of the last good one; -1 */
+	int64_t took_us;        /* ... on a session that was there; -1 */
 	int64_t cut_at;         /* the idle session ended; 0: a look came after that */
 	int64_t lock_since;     /* the lock is refused since; 0: it is not */
 	int64_t facts_at;       /* semi-sync was asked for */
@@ -68,6 +71,13 @@ struct watch_look {
 	char version[64];
 	char holder[160];
 	bool said_good; /* "Ping(SELECT) succeeded" stands since the last failure */
+};
+
+/* Of all looks so far: how long the good ones took on a session that was there. */
+struct watch_figures {
+	uint64_t counts[WATCH_SELF_BINS];
+	int64_t sum_us;
+	uint64_t failed;
 };
 
 struct watch_gather {
@@ -118,6 +128,7 @@ struct watch {
 	struct witness_set *witnesses;
 
 	struct watch_look look;
+	struct watch_figures figures;
 	struct watch_gather gather;
 	struct watch_tree tree;
 	struct watch_pause pause;
@@ -139,7 +150,9 @@ struct watch {
 	bool told_silent, told_failed;
 
 	const struct conf_server *absent; /* the master of before */
+	bool acked;                       /* its commits wait for acknowledgements that were given */
 	char refused[240];                /* why the last attempt was; "" it was not */
+	char refused_hint[304];           /* what to do about it */
 	int64_t refused_until, refused_for;
 
 	struct flap flap;

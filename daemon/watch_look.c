@@ -169,6 +169,10 @@ static void got_facts(void *arg, const struct probe_facts *f, const struct err *
 
 	(void)e;
 	p->acks_waiting = p->ackers = -1;
+	/* A master whose last slave that acknowledges has gone waits; what was acknowledged lies there. */
+	if (f)
+		w->acked = f->semisync_on == PROBE_YES &&
+		           (f->semisync_clients > 0 || (w->acked && f->semisync_clients == 0));
 	if (f && f->semisync_enabled == PROBE_YES) {
 		waiting = f->semisync_wait_sessions > f->semisync_waiting_threads
 		                  ? f->semisync_wait_sessions
@@ -191,6 +195,14 @@ static void ask_facts(struct watch *w)
 		k->facts_at = now;
 }
 
+static void count_trip(struct watch *w, int64_t us)
+{
+	w->look.took_us = us;
+	w->figures.counts[watch_self_bin(us)]++;
+	w->figures.sum_us += us;
+	watch_self_count(w->env.self, WATCH_SELF_TRIP, us);
+}
+
 static void went_well(struct watch *w, const struct probe_report *r)
 {
 	struct watch_look *k = &w->look;
@@ -200,7 +212,7 @@ static void went_well(struct watch *w, const struct probe_report *r)
 	w->probe.was_good = true;
 	k->took_ms = r->ended - r->begun;
 	if (!r->connected)
-		watch_self_count(w->env.self, WATCH_SELF_TRIP, clock_us() - k->begun_us);
+		count_trip(w, clock_us() - k->begun_us);
 	k->lock_since = 0;
 	end_silence(w);
 	if (!k->said_good)
@@ -268,6 +280,7 @@ static void failed(struct watch *w, const struct probe_report *r)
 	struct fact_probe *p = &w->probe;
 	bool connecting = r->layer < PROBE_LOGIN;
 
+	w->figures.failed++;
 	if (!p->failures++ && !p->first_failed)
 		p->first_failed = r->begun;
 	p->failed_connects += connecting;
@@ -399,7 +412,7 @@ void watch_look_start(struct watch *w)
 
 	memset(&w->probe, 0, sizeof(w->probe));
 	w->probe.acks_waiting = w->probe.ackers = -1;
-	*k = (struct watch_look){ .took_ms = -1, .due = w->born + w->opts.spread_ms };
+	*k = (struct watch_look){ .took_ms = -1, .took_us = -1, .due = w->born + w->opts.spread_ms };
 	k->probe = probe_new(w->env.loop, w->env.jobs, w->master, &o);
 	k->half = loop_timer_new(w->env.loop, CLOCK_NEVER, on_half, w);
 	if (k->due < clock_ms())

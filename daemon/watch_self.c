@@ -30,6 +30,7 @@ struct watch_self {
 	int64_t pace;
 	int reads;
 	uint64_t counts[WATCH_SELF_COUNTS][WATCH_SELF_BINS];
+	int64_t sums[WATCH_SELF_COUNTS];
 };
 
 const int64_t watch_self_bounds_us[WATCH_SELF_BINS - 1] = { 100, 200, 500, 1000, 2000, 5000, 10000,
@@ -145,13 +146,24 @@ void watch_self_leave(struct watch_self *s)
 	s->reads--;
 }
 
-void watch_self_count(struct watch_self *s, enum watch_self_count what, int64_t us)
+size_t watch_self_bin(int64_t us)
 {
 	size_t i = 0;
 
 	while (i < WATCH_SELF_BINS - 1 && us >= watch_self_bounds_us[i])
 		i++;
-	s->counts[what][i]++;
+	return i;
+}
+
+void watch_self_count(struct watch_self *s, enum watch_self_count what, int64_t us)
+{
+	s->counts[what][watch_self_bin(us)]++;
+	s->sums[what] += us > 0 ? us : 0;
+}
+
+int64_t watch_self_sum(const struct watch_self *s, enum watch_self_count what)
+{
+	return s->sums[what];
 }
 
 const uint64_t *watch_self_counts(const struct watch_self *s, enum watch_self_count what)

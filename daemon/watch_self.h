@@ -40,8 +40,10 @@ int64_t watch_self_since(const struct watch_self *s); /* of the last tilt; 0: ne
 enum { WATCH_SELF_BINS = 14 };
 extern const int64_t watch_self_bounds_us[WATCH_SELF_BINS - 1];
 enum watch_self_count { WATCH_SELF_LATE, WATCH_SELF_TRIP, WATCH_SELF_COUNTS };
+size_t watch_self_bin(int64_t us);
 void watch_self_count(struct watch_self *s, enum watch_self_count what, int64_t us);
 const uint64_t *watch_self_counts(const struct watch_self *s, enum watch_self_count what);
+int64_t watch_self_sum(const struct watch_self *s, enum watch_self_count what); /* of them all */
 
 /* Reading whole clusters is what costs most: how often each may (60 s and more), how many at once. */
 void watch_self_set_pace(struct watch_self *s, size_t clusters);

@@ -56,23 +56,38 @@ static bool send_all(int fd, const char *p, size_t n)
 	return true;
 }
 
-static _Noreturn void run_grandchild(
-        aside_fn fn, const void *arg, void *ret, size_t size, int pipe_fd)
+struct task {
+	aside_fn fn;
+	aside_leave_fn leave; /* instead of it */
+	const void *arg;
+	void *ret;
+	size_t size;
+	int fd; /* all that it keeps */
+};
+
+static _Noreturn void run_grandchild(const struct task *t)
 {
-	int fd = fcntl(pipe_fd, F_DUPFD, 3);
+	int fd = fcntl(t->fd, F_DUPFD, 3);
+	sigset_t none;
 
 	if (fd < 0)
 		_exit(1);
 	drop_descriptors(fd);
+	if (t->leave) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		signal(SIGTERM, SIG_DFL);
+		t->leave(t->arg, fd);
+		_exit(0);
+	}
 	signal(SIGALRM, SIG_DFL);
 	alarm(GIVE_UP_S);
-	fn(arg, ret);
-	_exit(send_all(fd, ret, size) ? 0 : 1);
+	t->fn(t->arg, t->ret);
+	_exit(send_all(fd, t->ret, t->size) ? 0 : 1);
 }
 
 /* Twice, so that what is left behind is not our zombie. */
-static bool fork_twice(
-        aside_fn fn, const void *arg, void *ret, size_t size, int pipe_fd, struct err *e)
+static bool fork_twice(const struct task *t, struct err *e)
 {
 	pid_t child = fork();
 	int status;
@@ -83,7 +98,7 @@ static bool fork_twice(
 		pid_t grandchild = fork();
 
 		if (grandchild == 0)
-			run_grandchild(fn, arg, ret, size, pipe_fd);
+			run_grandchild(t);
 		_exit(grandchild < 0);
 	}
 	while (waitpid(child, &status, 0) < 0)
@@ -122,7 +137,8 @@ bool aside_run(
 	memset(ret, 0, size);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(e, "make a pipe");
-	ok = fork_twice(fn, arg, ret, size, fds[1], e);
+	ok = fork_twice(
+	        &(struct task){ .fn = fn, .arg = arg, .ret = ret, .size = size, .fd = fds[1] }, e);
 	close(fds[1]);
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	ok = ok && receive(fds[0], ret, size, deadline, e);
@@ -130,4 +146,9 @@ bool aside_run(
 	if (!ok)
 		memset(ret, 0, size);
 	return ok;
+}
+
+bool aside_leave(aside_leave_fn fn, const void *arg, int fd, struct err *e)
+{
+	return fork_twice(&(struct task){ .leave = fn, .arg = arg, .fd = fd }, e);
 }

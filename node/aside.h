@@ -22,3 +22,10 @@ typedef void (*aside_fn)(const void *arg, void *ret);
  */
 bool aside_run(aside_fn fn, const void *arg, void *ret, size_t size, int64_t deadline,
         struct err *e) MUST_USE;
+
+/*
+ * Leave fn(arg, fd) behind as a process of its own, which ends when it returns.  It has `fd` (a copy), and no other
+ * descriptor; signals end it as they end any program.  `arg` is read by the copy of our memory, so it may go at once.
+ */
+typedef void (*aside_leave_fn)(const void *arg, int fd);
+bool aside_leave(aside_leave_fn fn, const void *arg, int fd, struct err *e) MUST_USE;

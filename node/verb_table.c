@@ -11,6 +11,7 @@
 #include "fence.h"
 #include "filter.h"
 #include "gate.h"
+#include "look.h"
 #include "probe.h"
 #include "purge.h"
 #include "purge_guard.h"
@@ -40,6 +41,9 @@ static const struct verb verbs[] = {
 	        .help = "write what this slave received, and one that read to there did not" },
 	{ "diff-send", ARGS_DIFF, "generate_and_send", .serve = diff_send_serve,
 	        .help = "and copy it to that one's host, with scp" },
+	{ "look", ARGS_SAVE, .serve = look_serve,
+	        .help = "list the transactions of binlogs, with what they touch (--start_file, "
+	                "--json)" },
 	{ "filter", ARGS_FILTER, .serve = filter_serve,
 	        .help = "take mysqlbinlog's own ROLLBACKs out of its text (obsolete)" },
 	{ "probe", ARGS_PROBE, .serve = probe_serve, .flags = VERB_JSON,

@@ -10,7 +10,8 @@
 #include <unistd.h>
 #include "clock.h"
 #include "json.h"
-#include "vip_wire.h"
+#include "vip_cut.h"
+#include "vip_refuse.h"
 
 #define DEFAULT_ASK_MS 200
 #define TELL_TIMES     4
@@ -120,6 +121,7 @@ static int add(struct vip *v, struct err *e)
 		rc = make_sure(v, e);
 		if (rc != DONE)
 			return rc;
+		vip_refuse_end(&v->addr);
 		if (!vip_link_add(&v->addr, (int)device, v->a->label, e) || !find(v, e))
 			return ERROR;
 		v->changed = true;
@@ -129,6 +131,9 @@ static int add(struct vip *v, struct err *e)
 
 static int drop(struct vip *v, struct err *e)
 {
+	struct vip_refuse refuse;
+	bool can_refuse;
+
 	if (!v->here)
 		return DONE;
 	if (v->a->device && !str_is(v->a->device, v->at.name)) {
@@ -141,12 +146,17 @@ static int drop(struct vip *v, struct err *e)
 		        v->at.addr.prefix, v->addr.prefix);
 		return ERROR;
 	}
-	if (!vip_link_drop(&v->at, e) || !find(v, e))
-		return ERROR;
-	if (v->here) {
-		err_set(e, ERR_SYSTEM, 0, "%s is still on %s", v->addr.text, v->at.name);
+	can_refuse = vip_refuse_open(v->at.name, &v->addr, &refuse);
+	vip_cut(&v->addr);
+	if (!vip_link_drop(&v->at, e) || !find(v, e) || v->here) {
+		if (can_refuse)
+			vip_refuse_close(&refuse);
+		if (e->kind == ERR_NONE)
+			err_set(e, ERR_SYSTEM, 0, "%s is still on %s", v->addr.text, v->at.name);
 		return ERROR;
 	}
+	if (can_refuse)
+		vip_refuse_leave(&refuse);
 	v->changed = true;
 	return DONE;
 }

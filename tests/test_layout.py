@@ -31,7 +31,7 @@ GROUPS = [
     {"verdict", "evidence"},
     {"catchup", "repl", "fan"},
     {"run"},
-    {"failover", "aftermath", "incident"},
+    {"failover", "aftermath", "incident", "switch"},
     {"watch"},
     {"act"},
     {"fleet"},

@@ -4,6 +4,7 @@
     star       db1 <- db2, db3, ...                        (the default)
     tiers      db1 <- db2, db3, ... ; the last one <- db3  three tiers
     cascade    db1 <- db2 <- db3 <- ...
+    branches   db1 <- db2, db3 ; db2 <- db4 ; db3 <- db5 ; db4 <- db6 ...
     dual       db1 <-> db2 (read-only) ; db1 <- db3, ...   double master
     onehost    as star, all on db1 with ports 3306, 3307, ...
     multisource  as star; the last one is a second source of db2, channel "extra", not in the configuration
@@ -14,7 +15,7 @@ from .server import DISK, Server
 from .util import LabError, Unavailable
 
 WORKDIR = "/var/log/masterha"
-SHAPES = ("star", "tiers", "cascade", "dual", "onehost", "multisource", "extra")
+SHAPES = ("star", "tiers", "cascade", "branches", "dual", "onehost", "multisource", "extra")
 
 
 def parents(shape, n):
@@ -24,6 +25,8 @@ def parents(shape, n):
         of[n - 1] = n - 2
     elif shape == "cascade":
         of = {i: i - 1 for i in range(1, n)}
+    elif shape == "branches":
+        of = {i: max(0, i - 2) for i in range(1, n)}
     elif shape == "dual":
         of[0] = 1
     elif shape == "multisource":
@@ -31,7 +34,7 @@ def parents(shape, n):
     return of
 
 
-LEAST = {"tiers": 3, "cascade": 3, "multisource": 3, "extra": 3, "dual": 2}
+LEAST = {"tiers": 3, "cascade": 3, "branches": 3, "multisource": 3, "extra": 3, "dual": 2}
 
 
 class Cluster:
@@ -147,7 +150,7 @@ class Cluster:
         for i, s in enumerate(self.managed, 1):
             own = {"hostname": s.host.name, "port": s.port, "master_binlog_dir": s.data,
                    **(each or {}).get(s.name, {})}
-            if self.shape in ("tiers", "cascade") and self.parents.get(i - 1, 0) != 0:
+            if self.shape in ("tiers", "cascade", "branches") and self.parents.get(i - 1, 0) != 0:
                 own.setdefault("multi_tier_slave", 1)
             text += f"\n[server{i}]\n" + _settings(own)
         return text

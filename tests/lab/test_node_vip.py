@@ -107,6 +107,35 @@ def test_six(two):
     assert mac(db2.addr) in db1.lab.manager.run(["ip", "neigh", "show", SIX]).out
 
 
+@pytest.mark.parametrize("address", [VIP, SIX])
+def test_refused_while_it_is_on_its_way(two, address):
+    """Who still sends to the host that had it is told so, and need not wait; when it is back, all is as before."""
+    db1, _ = two
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    refuser = lambda: "mha-node refuses for " + socket.inet_pton(kind, address).hex() in db1.run(["ss", "-xlH"]).out
+
+    def reach():
+        with db1.lab.manager.socket(kind, socket.SOCK_STREAM) as s:
+            s.settimeout(0.5)  # less than TCP waits before it tries again
+            s.connect((address, 22))
+
+    add(db1, address=address + ("/64" if ":" in address else "/24"))
+    reach()
+    with db1.lab.manager.socket(kind, socket.SOCK_STREAM) as s:
+        s.settimeout(2)
+        s.connect((address, 22))
+        assert s.recv(256).startswith(b"SSH-")
+        vip(db1, "--drop", address=address)
+        with pytest.raises(ConnectionRefusedError):
+            reach()
+        with pytest.raises(ConnectionResetError):  # who only waits is told too
+            s.recv(256)
+    assert refuser()
+    add(db1, address=address + ("/64" if ":" in address else "/24"))
+    assert not refuser()
+    reach()
+
+
 def test_cut_off(two):
     """Whoever cannot ask does not know, and takes nothing unless it is forced."""
     db1, _ = two

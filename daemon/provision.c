@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * provision - which way, and what both ways share.  Runs on: worker.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "clock.h"
+#include "db.h"
+#include "proc.h"
+#include "provision_impl.h"
+#include "str.h"
+
+enum { PROBE_MS = 5000 };
+
+const char *provision_name(enum provision_how how)
+{
+	static const char *const names[] = { "any way", "clone", "dump" };
+
+	return names[how];
+}
+
+void provision_place_done(struct provision_place *p)
+{
+	free(p->gtids);
+	*p = (struct provision_place){ .gtids = NULL };
+}
+
+bool prov_goes_on(const struct provision *p, struct err *e)
+{
+	if (p->go_on && !p->go_on(p->arg))
+		return err_set(e, ERR_CANCELED, 0, "ended");
+	return clock_left(p->deadline) > 0 || err_set(e, ERR_LOST, 0, "the time is over");
+}
+
+bool prov_exec(struct repl *r, const char *sql, int64_t deadline, struct err *e)
+{
+	struct db *db = repl_db(r, deadline, e);
+
+	return db && db_exec(db, sql, e);
+}
+
+/* ---- programs of this host ---- */
+
+/* MariaDB's programs also go by MySQL's names. */
+static bool is_program(const char *name, bool mariadb)
+{
+	const char *const argv[] = { name, "--version", NULL };
+	struct proc_result r;
+	bool is;
+
+	if (!proc_run(
+	            &(struct proc_opts){ .argv = argv, .deadline = clock_in(PROBE_MS) }, &r, NULL))
+		return false;
+	is = r.status == 0 && (strstr(r.out.p, "MariaDB") != NULL) == mariadb;
+	proc_done(&r);
+	return is;
+}
+
+struct pair {
+	const char *dump, *client;
+	bool mariadb;
+};
+
+/* The server's own first: others' programs may not know what it has. */
+bool prov_programs(
+        const struct dialect *d, const char **ret_dump, const char **ret_client, struct err *e)
+{
+	static const struct pair pairs[] = { { "mysqldump", "mysql", false },
+		{ "mariadb-dump", "mariadb", true }, { "mysqldump", "mysql", true } };
+	bool mariadb = dialect_family(d) == FAMILY_MARIADB;
+
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		const struct pair *p = &pairs[i];
+
+		/* MySQL before 8 has nothing that MariaDB's programs do not read. */
+		if (p->mariadb != mariadb && (mariadb || dialect_can(d, CAP_CLONE)))
+			continue;
+		if (!is_program(p->dump, p->mariadb) || !is_program(p->client, p->mariadb))
+			continue;
+		*ret_dump = p->dump;
+		*ret_client = p->client;
+		return true;
+	}
+	err_set(e, ERR_PRECOND, 0, "this host has no %s for a server of %s",
+	        mariadb ? "mariadb-dump and mariadb" : "mysqldump and mysql", dialect_name(d));
+	return err_hint(e, "install %s here", mariadb ? "mariadb-client" : "mysql-client");
+}
+
+bool provision_choose(enum provision_how want, const struct dialect *donor,
+        const struct dialect *target, enum provision_how *ret, struct err *e)
+{
+	bool can_clone =
+	        dialect_can(donor, CAP_CLONE) && dialect_can(target, CAP_CLONE) && donor == target;
+	const char *a, *b;
+
+	if (want == PROVISION_CLONE && !can_clone) {
+		err_set(e, ERR_PRECOND, 0, "%s and %s have no clone plug-in in common",
+		        dialect_name(donor), dialect_name(target));
+		return err_hint(e, "--by-dump");
+	}
+	if (want != PROVISION_DUMP && can_clone)
+		*ret = PROVISION_CLONE;
+	else if (prov_programs(target, &a, &b, e))
+		*ret = PROVISION_DUMP;
+	else
+		return false;
+	return true;
+}
+
+bool provision_run(enum provision_how how, const struct provision *p, struct provision_place *ret,
+        struct err *e)
+{
+	*ret = (struct provision_place){ .gtids = NULL };
+	if (how == PROVISION_CLONE ? prov_clone(p, ret, e) : prov_dump(p, ret, e))
+		return true;
+	return err_ctx(e, "copy %s to %s", p->donor->hostinfo, p->target->hostinfo);
+}
