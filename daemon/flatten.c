@@ -75,6 +75,16 @@ static const struct topology_server *branch_of(
 	return v;
 }
 
+static bool no_way(const struct topology_server *child, const struct topology_server *from,
+        const struct topology_server *to, struct err *e)
+{
+	if (from->snap->state != SNAPSHOT_ALIVE)
+		return err_set(e, ERR_PRECOND, 0,
+		        "%s does not answer: without GTIDs only it can tell where %s stands",
+		        host(from), host(child));
+	return err_set(e, ERR_PRECOND, 0, "%s and %s are not of one tree", host(child), host(to));
+}
+
 static bool route(struct tree *w, hops *v, const struct topology_server *child,
         const struct topology_server *to, struct err *e)
 {
@@ -91,8 +101,7 @@ static bool route(struct tree *w, hops *v, const struct topology_server *child,
 		} else if (source_of(w, from)) {
 			add(w, v, child, source_of(w, from), FLATTEN_UP);
 		} else {
-			return err_set(e, ERR_PRECOND, 0, "%s and %s are not of one tree",
-			        host(child), host(to));
+			return no_way(child, from, to, e);
 		}
 	}
 	return true;
@@ -418,12 +427,14 @@ bool flatten_may(const struct flatten_hop *h, int64_t max_wait_ms, bool *ret_for
 {
 	struct err ignored = { 0 };
 	struct against a = { h, max_wait_ms, false, e ? e : &ignored };
+	/* By GTIDs it can leave a source that is dead. */
+	bool orphan = h->kind == FLATTEN_GTID && h->from->snap->state != SNAPSHOT_ALIVE;
 	bool up = h->kind == FLATTEN_UP, below_slave = h->to->role != TOPOLOGY_MASTER;
-	bool ok = is_alive(&a, h->child) && is_alive(&a, h->from) && is_alive(&a, h->to) &&
-	          replicates(&a, h->child) && (!up || replicates(&a, h->from)) &&
-	          (!below_slave || replicates(&a, h->to)) &&
+	bool ok = is_alive(&a, h->child) && (orphan || is_alive(&a, h->from)) &&
+	          is_alive(&a, h->to) && (orphan || replicates(&a, h->child)) &&
+	          (!up || replicates(&a, h->from)) && (!below_slave || replicates(&a, h->to)) &&
 	          (!up || logs_what_it_applies(&a, h->from)) && logs_what_it_applies(&a, h->to) &&
-	          (h->from->role == TOPOLOGY_MASTER || h->kind == FLATTEN_DOWN ||
+	          (h->from->role == TOPOLOGY_MASTER || h->kind == FLATTEN_DOWN || orphan ||
 	                  filters_are_equal(&a, h->from)) &&
 	          (!below_slave || up || filters_are_equal(&a, h->to)) && logs_are_equal(&a) &&
 	          formats_fit(&a) && versions_fit(&a) && is_in_time(&a, h->child) &&

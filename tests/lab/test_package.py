@@ -32,6 +32,7 @@ cp /root/.ssh/id_ed25519* /mnt/root/root/.ssh/
 rm -rf /mnt/root/lib/systemd/system/*.wants /mnt/root/etc/systemd/system/*.wants /mnt/root/lib/systemd/system-generators
 mount --rbind /dev /mnt/root/dev
 mount -t sysfs none /mnt/root/sys
+mount -t proc proc /mnt/root/proc
 cd /mnt/root
 pivot_root . mnt
 umount -l /mnt

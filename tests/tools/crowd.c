@@ -153,6 +153,7 @@ static void look_around(struct client *c)
 static void *run(void *arg)
 {
 	struct client *c = arg;
+	unsigned seed = (unsigned)c->number;
 
 	if (n_targets > 1) {
 		for (int i = 0; i < n_targets; i++) {
@@ -162,8 +163,8 @@ static void *run(void *arg)
 		look_around(c);
 	}
 	for (;;) {
-		if (put(c))
-			usleep((useconds_t)pause_us);
+		if (put(c)) /* never all at once */
+			usleep((useconds_t)(pause_us / 2 + rand_r(&seed) % (pause_us + 1)));
 		else
 			look_around(c);
 	}

@@ -8,6 +8,7 @@
  * stops turning at SIGUSR1.
  */
 #include "clock.h"
+#include "flap.h"
 #include "glance.h"
 #include "http.h"
 #include "incident.h"
@@ -26,7 +27,7 @@
 
 static struct tool {
 	const char *listen, *state_dir, *confdir;
-	int clusters, ill;
+	int64_t clusters, ill;
 	bool stuck, dead;
 	struct loop *loop;
 	struct http *http;

@@ -14,7 +14,7 @@
 
 /*
  * A letter is a transaction: its mark, at the offset of its place.  An upper-case letter is a statement, a
- * digit one that changes no rows, "~x" the rows of statement "X" with another mark.
+ * digit one that changes no rows, "~x" the rows of statement "X" with another mark; m and n are another server's.
  */
 static struct rejoin_log log_of(const char *text)
 {
@@ -27,8 +27,8 @@ static struct rejoin_log log_of(const char *text)
 		bool other = *p == '~';
 		char c = *(p += other);
 
-		snprintf(line, sizeof(line), "T %x %llu 100 7 %c -", other ? c + 1000 : c,
-		        (unsigned long long)++at,
+		snprintf(line, sizeof(line), "T %x %llu 100 %d %c -", other ? c + 1000 : c,
+		        (unsigned long long)++at, c == 'm' || c == 'n' ? 8 : 7,
 		        c >= '0' && c <= '9'   ? '-'
 		        : c >= 'A' && c <= 'Z' ? (other ? 'r' : 's')
 		                               : 'r');
