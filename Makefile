@@ -301,7 +301,8 @@ deb:
 	cp -r packaging/deb $(B)/deb/src/debian
 	printf 'mhad (%s) unstable; urgency=medium\n\n  * Version %s.\n\n -- %s  %s\n' '$(VERSION)' '$(VERSION)' \
 		"$$(sed -n 's/^Maintainer: //p' packaging/deb/control)" "$$(date -R -r Makefile)" >$(B)/deb/src/debian/changelog
-	cd $(B)/deb/src && B=$(abspath $(B))/deb/obj dpkg-buildpackage -us -uc -b
+	cd $(B)/deb/src && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL MHAD_OBJ=$(abspath $(B))/deb/obj \
+		DEB_BUILD_OPTIONS=parallel=$(shell nproc) dpkg-buildpackage -us -uc -b
 	@ls $(B)/deb/*.deb
 
 rpm:

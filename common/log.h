@@ -64,6 +64,8 @@ void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 	X(PAUSED, "paused", NOTICE, "26474ba11eb3469d8f51c7f0a09590f0")                            \
 	X(RESUMED, "resumed", NOTICE, "4f5f2825aeb647bf87570bf0adb0b4a8")                          \
 	X(TILT, "tilt", WARNING, "6f65a49952c64070a73205be21e16ce6")                               \
+	X(SEMISYNC_LOST, "semisync-lost", WARNING, "170376df22ef44a6be7c0f96f925eaec")             \
+	X(SEMISYNC_BACK, "semisync-back", NOTICE, "9c1df833ac05432b9fd7150cf0422dd4")              \
 	X(CONFIG_ERROR, "config-error", ERROR, "7b0c6a4a3e73471da9149bbafd4ec010")
 enum log_event {
 #define LOG_EVENT_ENUM(sym, ...) LOG_EV_##sym,

@@ -31,6 +31,30 @@ int cmd_fail(const struct cmd *c, enum cmd_exit code, const struct err *e)
 	return cmd_exit(c, code);
 }
 
+/* Of the names that are programs of their own; mhactl's stand in its overview. */
+static const struct {
+	const char *name, *line;
+} examples[] = {
+	{ "masterha_manager", "--conf=/etc/app1.cnf --ignore_last_failover" },
+	{ "masterha_master_monitor", "--conf=/etc/app1.cnf" },
+	{ "masterha_check_repl", "--conf=/etc/app1.cnf" },
+	{ "masterha_check_ssh", "--conf=/etc/app1.cnf" },
+	{ "masterha_secondary_check",
+	        "-s db2 -s db3 --user=root --master_host=db1 --master_port=3306" },
+	{ "masterha_check_status", "--conf=/etc/app1.cnf" },
+	{ "masterha_stop", "--conf=/etc/app1.cnf" },
+	{ "masterha_conf_host", "--command=add --conf=/etc/app1.cnf --hostname=db4" },
+	{ "masterha_master_switch",
+	        "--master_state=dead --conf=/etc/app1.cnf --dead_master_host=db1" },
+};
+
+static void add_example(struct str *out, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(examples); i++)
+		if (str_is(examples[i].name, name))
+			str_addf(out, "\nexample:\n  %s %s\n", name, examples[i].line);
+}
+
 static void print_help(const struct cmd *c, const struct opt *opts)
 {
 	AUTO_STR struct str out = STR_INIT;
@@ -41,6 +65,7 @@ static void print_help(const struct cmd *c, const struct opt *opts)
 		str_addf(&out, "\n%s\n", c->verb->details);
 	str_add(&out, "\n");
 	opt_help(&out, opts);
+	add_example(&out, c->verb->name);
 	cmd_print(&out);
 }
 

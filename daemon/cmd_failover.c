@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "aftermath.h"
 #include "clock.h"
+#include "guard.h"
 #include "cmd_switch.h"
 #include "job.h"
 #include "link.h"
@@ -273,6 +274,21 @@ static int exit_of(const struct failover_cmd *s)
 	return s->report.exit;
 }
 
+/* When this command has ended, nobody looks any more. */
+static void linger_as_guard(const struct failover_cmd *s)
+{
+	struct loop_timer *end;
+
+	if (!s->report.opened || s->report.fenced == FENCE_DONE)
+		return;
+	log_info("%s was not seen to end: for %d more seconds it is closed if it comes back. "
+	         "Afterwards mhad does so, if it watches this cluster.",
+	        s->o.dead->hostinfo, GUARD_LINGER_MS / 1000);
+	end = loop_timer_new(s->loop, clock_in(GUARD_LINGER_MS), after, s->loop);
+	loop_run(s->loop);
+	loop_timer_free(end);
+}
+
 static int act(struct failover_cmd *s)
 {
 	AUTO(status_file) struct status_file *st = claim(s);
@@ -290,6 +306,7 @@ static int act(struct failover_cmd *s)
 		        after, s->loop);
 		tell(s, f);
 		loop_run(s->loop);
+		linger_as_guard(s);
 		code = exit_of(s);
 		failover_free(f);
 	}
@@ -351,6 +368,7 @@ static int run(struct failover_cmd *s)
 	if (s->cmd->verb->mha && !s->dead_ip)
 		printf("--dead_master_ip=<dead_master_ip> is not set. Using %s.\n", s->o.dead->ip);
 	s->o.manual = s->interactive;
+	s->o.by = who();
 	s->o.failover_interval = s->last_failover_minute < 0 ? -1 : s->last_failover_minute * 60000;
 	s->o.no_gtid_wait = !s->gtid_wait;
 	s->o.ssh_reachable = (int)s->ssh_reachable;

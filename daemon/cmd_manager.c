@@ -6,6 +6,7 @@
 #include "cmd_manager.h"
 #include "act.h"
 #include "clock.h"
+#include "guard.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"
@@ -29,6 +30,8 @@ struct session {
 	struct watch *watch;
 	struct act *act; /* NULL: masterha_master_monitor */
 	bool told;
+	bool over;     /* the failover is */
+	bool unproven; /* ... and the old master was not seen to end */
 	int code;
 };
 
@@ -132,7 +135,7 @@ static void on_dead(void *arg, struct watch *w)
 		finish(s, CMD_FAILED);
 		return;
 	}
-	if (s->act && act_dead(s->act))
+	if (s->over || (s->act && act_dead(s->act)))
 		return;
 	g = watch_blocked(w);
 	if (g != GATE_COUNT)
@@ -146,6 +149,15 @@ static void failed_over(void *arg, const struct failover_report *r)
 	struct session *s = arg;
 
 	s->code = r->exit;
+	s->over = true;
+	s->unproven = r->opened && r->fenced != FENCE_DONE;
+}
+
+static void end_now(void *arg)
+{
+	struct session *s = arg;
+
+	loop_stop(s->loop);
 }
 
 static void act_ended(void *arg)
@@ -157,7 +169,14 @@ static void act_ended(void *arg)
 		        (long long)s->m->wait_on_failover_error);
 		sleep((unsigned)s->m->wait_on_failover_error);
 	}
-	loop_stop(s->loop);
+	if (!s->unproven) {
+		loop_stop(s->loop);
+		return;
+	}
+	log_info("The old master was not seen to end: for %d more seconds it is closed if it comes "
+	         "back.",
+	        GUARD_LINGER_MS / 1000);
+	loop_timer_new(s->loop, clock_in(GUARD_LINGER_MS), end_now, s);
 }
 
 static void on_failed(void *arg, struct watch *w, const struct err *e)

@@ -196,6 +196,17 @@ static bool do_all(struct semi *w, struct err *e)
 	return ok;
 }
 
+/* A slave says that it is connected a moment before the master counts it. */
+static bool all_are_counted(const struct semi *w)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < w->topology->n_servers; i++)
+		n += w->topology->servers[i].tier == 1 && w->now[i].replica_on;
+	return w->topology->master &&
+	       w->now[w->topology->master - w->topology->servers].clients >= n;
+}
+
 /* What was asked for is looked at until it is so. */
 static bool settle(struct semi *w)
 {
@@ -203,7 +214,7 @@ static bool settle(struct semi *w)
 
 	for (;;) {
 		look(w);
-		if (!w->plan.n_errors && !w->plan.n_deeds)
+		if (!w->plan.n_errors && !w->plan.n_deeds && all_are_counted(w))
 			return true;
 		if (clock_left(end) == 0)
 			return false;

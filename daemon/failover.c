@@ -240,7 +240,7 @@ static bool may_be_closed(void *arg)
 {
 	const struct failover *f = arg;
 
-	return run_state_of(f->run, "vip_off") != RUN_NOT_YET && !run_is_undoing(f->run);
+	return f->guarding && !run_is_undoing(f->run);
 }
 
 static void was_closed(void *arg, bool was_open, const char *text)
@@ -261,6 +261,7 @@ static void set_guard(struct failover *f)
 		.closed = was_closed,
 		.arg = f };
 
+	f->guarding = run_state_of(f->run, "vip_off") != RUN_NOT_YET; /* taken up */
 	f->guard = guard_new(f->env.loop, f->env.jobs, f->dead->conf, &o);
 }
 

@@ -105,6 +105,7 @@ FO_STEP(fo_vip_off)
 		run_untouched(io);
 		return false;
 	}
+	f->guarding = true;
 	if (!h) {
 		log_warning("master_ip_failover_script is not set. Skipping invalidating dead "
 		            "master IP address.");
@@ -330,6 +331,11 @@ FO_STEP(fo_unfence)
 	fine = link_run(f->dead->door, "release", json_pack("{s:i}", "port", f->dead->conf->port),
 	        fo_until(io, FENCE_MS), &r, e);
 	link_result_done(&r);
+	if (fine) {
+		f->fenced = FENCE_NOT_YET;
+		snprintf(f->fenced_why, sizeof(f->fenced_why),
+		        "it was held down, and let go when the failover broke off");
+	}
 	return fine;
 }
 

@@ -61,6 +61,7 @@ struct failover {
 	char *run_name;
 	struct hookline *line; /* hooks reach the hosts by our sessions; NULL: by themselves */
 	struct guard *guard;   /* closes the old master if it comes back; NULL: a dry run */
+	atomic_bool guarding;  /* ... from here on */
 	struct failover_report report;
 	pthread_mutex_t telling; /* of the body: steps may run beside each other */
 	struct str subject, body;

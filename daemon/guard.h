@@ -16,6 +16,9 @@ struct guard;
 struct job_pool;
 struct loop;
 
+/* A command that has failed over and could not prove that the old master is down stays for so long. */
+enum { GUARD_LINGER_MS = 15000 };
+
 struct guard_opts { /* all borrowed until guard_free() */
 	const char *cluster;
 	const char *state_dir; /* of the history; NULL: none is kept */

@@ -100,8 +100,7 @@ static int64_t deadline_for(
 {
 	const struct link_view *v = link_view(l);
 	const struct conf_server *s = atomic_load(&line->silent);
-	bool silent = (v->state == LINK_DOWN && v->why == LINK_SILENT) ||
-	              (s && v->state != LINK_UP && is_named(s, host));
+	bool silent = (v->state == LINK_DOWN && v->why == LINK_SILENT) || (s && is_named(s, host));
 
 	return clock_in(silent && ms > SILENT_MS ? SILENT_MS : ms);
 }

@@ -300,6 +300,21 @@ void live_add_pause(struct str *out, const json_t *cluster)
 	}
 }
 
+void live_add_semisync(struct str *out, const json_t *cluster)
+{
+	const json_t *s = json_object_get(cluster, "semisync");
+
+	str_add(out, "semi-sync: ");
+	if (*text_of(s, "text"))
+		live_add(out, s, "text");
+	else if (json_is_object(s))
+		str_addf(out, "%lld slaves acknowledge, %lld must",
+		        (long long)json_integer_value(json_object_get(s, "ackers")),
+		        (long long)json_integer_value(json_object_get(s, "needed")));
+	else
+		str_add(out, "off");
+}
+
 static bool replicas_are_well(const json_t *cluster, struct str *why)
 {
 	const json_t *one;
@@ -345,6 +360,10 @@ bool live_is_well(const json_t *cluster, struct str *why)
 	if (*text_of(cluster, "config_error")) {
 		str_add(why, "its file cannot be used and what was read before goes on: ");
 		live_add(why, cluster, "config_error");
+		return false;
+	}
+	if (*text_of(json_object_get(cluster, "semisync"), "text")) {
+		live_add_semisync(why, cluster);
 		return false;
 	}
 	return replicas_are_well(cluster, why);

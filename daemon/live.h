@@ -62,6 +62,8 @@ void live_add_daemon(struct str *out, const json_t *status);
 void live_add_sentence(struct str *out, const json_t *cluster);
 /* "yes" or "no: <gate>" */
 void live_add_would(struct str *out, const json_t *cluster);
+/* "semi-sync: 2 slaves acknowledge, 1 must", or what is wrong with it, from a member `semisync` */
+void live_add_semisync(struct str *out, const json_t *cluster);
 /* "until ... by root: disk change", from a member `paused` */
 void live_add_pause(struct str *out, const json_t *cluster);
 

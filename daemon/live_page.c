@@ -201,6 +201,11 @@ void live_cluster(struct str *out, const json_t *cluster)
 		live_add_pause(out, cluster);
 		str_addc(out, '\n');
 	}
+	if (json_is_object(json_object_get(cluster, "semisync"))) {
+		str_add(out, "  ");
+		live_add_semisync(out, cluster);
+		str_addc(out, '\n');
+	}
 	add_replicas(out, json_object_get(cluster, "replicas"));
 	/* Another verdict than healthy has said so above. */
 	if (!live_is_well(cluster, &why) && is_healthy(cluster))
@@ -242,6 +247,10 @@ static void add_would(struct str *out, const json_t *why)
 		str_add(out, "Would mhad fail over now?  -\n");
 	} else if (is_healthy(why)) {
 		str_add(out, "Would mhad fail over now?  no: the master is healthy\n");
+		if (json_is_object(json_object_get(why, "semisync"))) {
+			live_add_semisync(out, why);
+			str_addc(out, '\n');
+		}
 		add_answer(out, "And if the master died?    ", blocking(gates, "verdict"));
 	} else {
 		add_answer(out, "Would mhad fail over now?  ", blocking(gates, NULL));

@@ -373,6 +373,8 @@ static void print_help(const struct opt *opts)
 	        "usage: mhad [options]\n\nThe daemon that watches MySQL and MariaDB clusters. "
 	        "mhactl(1) talks to it.\n\n");
 	opt_help(&out, opts);
+	str_add(&out, "\nexamples:\n  systemctl enable --now mhad\n  mhad --config-dir=/etc/mhad "
+	              "--state-dir=/var/lib/mhad --debug\n");
 	cmd_print(&out);
 }
 

@@ -75,12 +75,15 @@ void page_span(struct str *out, int64_t ms)
 		str_addf(out, "%" PRId64 " days", s / 86400);
 }
 
-/* As page.js counts on: no tenths, so that it stands still for a second. */
-static void add_age(struct str *out, int64_t ms)
+void page_exact(struct str *out, int64_t ms)
 {
-	page_span(out, ms < 10000 ? (ms < 1000 ? 0 : ms / 1000 * 1000) : ms);
+	if (ms < 1000 || ms >= 60000)
+		page_span(out, ms);
+	else
+		str_addf(out, "%" PRId64 ".%03d s", ms / 1000, (int)(ms % 1000));
 }
 
+/* As page.js counts on: no tenths. */
 void page_age(struct str *out, const struct glance *g, int64_t instant)
 {
 	int64_t ago = g->at - instant;
@@ -91,11 +94,11 @@ void page_age(struct str *out, const struct glance *g, int64_t instant)
 	}
 	str_addf(out, "<span class=\"age\" data-at=\"%" PRId64 "\">", g->wall_ms - ago);
 	if (ago < 1000)
-		str_add(out, "now");
+		str_add(out, "0 s");
 	else if (ago < 10000)
 		str_addf(out, "%" PRId64 " s", ago / 1000);
 	else
-		add_age(out, ago);
+		page_span(out, ago);
 	str_add(out, "</span>");
 }
 

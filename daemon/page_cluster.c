@@ -75,7 +75,7 @@ static void add_facts(struct str *out, const struct glance *g, const struct glan
 	             "class=\"facts\">\n");
 	add_fact(out, "State");
 	page_text(out, c->state);
-	str_add(out, ", since ");
+	str_add(out, ", for ");
 	page_age(out, g, c->since);
 	str_add(out, "</dd></div>\n");
 	add_fact(out, "Last good look");
@@ -169,6 +169,17 @@ static void add_evidence(struct str *out, const struct glance *g, const json_t *
 	str_add(out, "</ol>\n</section>\n");
 }
 
+/* "2026-11-20T03:12:09+0100" without the letter and the zone, which is ours. */
+static void add_time(struct str *out, const char *iso)
+{
+	AUTO(free) char *day = xstrndup(iso, strcspn(iso, "T"));
+	AUTO(free) char *hour = xstrndup(iso + strlen(day) + (iso[strlen(day)] == 'T'), 8);
+
+	page_text(out, day);
+	str_addc(out, ' ');
+	page_text(out, hour);
+}
+
 static void add_history(struct str *out, const struct glance_cluster *c, const json_t *detail)
 {
 	const json_t *all = json_object_get(detail, "history");
@@ -186,7 +197,7 @@ static void add_history(struct str *out, const struct glance_cluster *c, const j
 		const json_t *one = json_array_get(all, i);
 
 		str_add(out, "<li><span class=\"at\">");
-		page_text(out, text_of(one, "at"));
+		add_time(out, text_of(one, "at"));
 		str_add(out, "</span> <b>");
 		page_text(out, text_of(one, "what"));
 		str_add(out, "</b> <span>");
@@ -211,11 +222,10 @@ void page_cluster(struct str *out, const struct glance *g, const struct glance_c
 	str_add(out, "<nav class=\"crumbs\" aria-label=\"You are here\"><a "
 	             "href=\"/\">Clusters</a></nav>\n");
 	add_hero(out, g, c);
-	str_add(out,
-	        "<div class=\"columns\">\n<section aria-labelledby=\"h-tree\" class=\"wide\">\n"
-	        "<h2 id=\"h-tree\">Topology</h2>\n");
+	str_add(out, "<section aria-labelledby=\"h-tree\">\n<h2 id=\"h-tree\">Topology</h2>\n");
 	page_tree(out, c, true);
-	str_add(out, "</section>\n");
+	page_errors(out, c);
+	str_add(out, "</section>\n<div class=\"columns\">\n");
 	add_facts(out, g, c);
 	add_gates(out, g, c);
 	add_evidence(out, g, detail);

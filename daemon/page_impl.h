@@ -30,6 +30,7 @@ void page_end(struct str *out, const struct glance *g);
 void page_age(struct str *out, const struct glance *g, int64_t instant);
 void page_when(struct str *out, int64_t wall_s); /* date and time here */
 void page_span(struct str *out, int64_t ms);
+void page_exact(struct str *out, int64_t ms); /* "1.492 s" */
 
 /* "Down", "Alarm"...: a badge with a sign that does not depend on colours. */
 void page_badge(struct str *out, enum glance_rank r, const char *text);
@@ -40,5 +41,6 @@ size_t page_host_len(const char *server);
 const char *page_address(const char *server, size_t *ret_len);
 
 void page_tree(struct str *out, const struct glance_cluster *c, bool large);
+void page_errors(struct str *out, const struct glance_cluster *c); /* of its servers */
 /* "No failover now: ..." */
 void page_would(struct str *out, const struct glance *g, const struct glance_cluster *c);

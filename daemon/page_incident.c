@@ -42,7 +42,7 @@ static void add_row(struct str *out, const struct incident_entry *e)
 	add_host(out, e->fresh);
 	str_add(out, "</td><td data-label=\"Open after\">");
 	if (e->opened_ms >= 0)
-		page_span(out, e->opened_ms);
+		page_exact(out, e->opened_ms);
 	else
 		str_add(out, "–");
 	str_add(out, "</td><td data-label=\"Lost\">");
@@ -201,7 +201,7 @@ static void add_timeline(struct str *out, const json_t *r)
 	str_add(out,
 	        "<section aria-labelledby=\"h-line\">\n<h2 id=\"h-line\">Timeline</h2>\n"
 	        "<p class=\"muted\">Milliseconds from the first sign that something was wrong, ");
-	page_span(out, last - first);
+	page_exact(out, last - first);
 	str_add(out,
 	        " in all.</p>\n<table class=\"timeline\">\n<thead><tr><th scope=\"col\">Step</th>"
 	        "<th scope=\"col\">From</th><th scope=\"col\">Took</th>"
@@ -249,7 +249,7 @@ static void add_hero(struct str *out, const struct incident_entry *e)
 	str_add(out, "</b> ");
 	if (e->opened_ms >= 0) {
 		str_add(out, "took writes again after ");
-		page_span(out, e->opened_ms);
+		page_exact(out, e->opened_ms);
 	}
 	str_add(out, "</p>\n</section>\n");
 }

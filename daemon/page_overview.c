@@ -61,19 +61,42 @@ static void open_item(struct str *out, const struct glance_cluster *c, const cha
 	        (int)c->rank);
 }
 
+/* In one word; NULL: its rank says it. */
+static const char *what_is_it(const struct glance_cluster *c)
+{
+	if (!c->watched)
+		return c->state;
+	return str_is(c->kind, "good") ? NULL : c->verdict;
+}
+
+static void add_sentence(struct str *out, const struct glance_cluster *c)
+{
+	if (c->rank == GLANCE_WELL)
+		return;
+	str_add(out, "<p class=\"say\">");
+	if (c->problem)
+		page_text(out, c->problem);
+	else if (!str_is(c->kind, "good"))
+		page_text(out, c->sentence);
+	else if (c->n_ill)
+		str_addf(out,
+		        c->n_ill == 1 ? "%zu of %zu slaves does not replicate"
+		                      : "%zu of %zu slaves do not replicate",
+		        c->n_ill, c->n_replicas);
+	else
+		page_text(out, c->sentence);
+	str_add(out, "</p>");
+}
+
 static void add_card(struct str *out, const struct glance *g, const struct glance_cluster *c)
 {
 	open_item(out, c, "card");
 	str_add(out, "<div class=\"top\"><h3>");
 	add_name(out, c);
 	str_add(out, "</h3>");
-	page_badge(out, c->rank, c->rank == GLANCE_WELL ? NULL : c->verdict);
+	page_badge(out, c->rank, what_is_it(c));
 	str_add(out, "</div>");
-	if (c->rank != GLANCE_WELL) {
-		str_add(out, "<p class=\"say\">");
-		page_text(out, c->problem ? c->problem : c->sentence);
-		str_add(out, "</p>");
-	}
+	add_sentence(out, c);
 	if (c->rank > GLANCE_ODD && *c->why) {
 		str_add(out, "<p class=\"why\">");
 		page_text(out, c->why);
@@ -86,7 +109,7 @@ static void add_card(struct str *out, const struct glance *g, const struct glanc
 		page_would(out, g, c);
 		str_add(out, "</p>");
 	}
-	str_addf(out, "<p class=\"foot\"><span>%s since ", c->state);
+	str_addf(out, "<p class=\"foot\"><span>%s for ", c->state);
 	page_age(out, g, c->since);
 	str_add(out, "</span>");
 	if (c->lag_s >= 0)
@@ -118,27 +141,6 @@ void page_card(struct str *out, const struct glance *g, const struct glance_clus
 
 /* ---- the head ---- */
 
-static void add_headline(struct str *out, const struct glance *g)
-{
-	size_t n = g->n_clusters, bad = g->count[GLANCE_DOWN] + g->count[GLANCE_ILL];
-	size_t down = g->count[GLANCE_DOWN];
-
-	if (!n)
-		str_add(out, "No cluster is configured");
-	else if (down)
-		str_addf(out, "%zu of %zu %s down", down, n, n == 1 ? "cluster is" : "clusters");
-	else if (bad)
-		str_addf(
-		        out, "%zu of %zu %s an alarm", bad, n, n == 1 ? "cluster has" : "clusters");
-	else if (g->count[GLANCE_ODD])
-		str_addf(out, "%zu of %zu %s attention", g->count[GLANCE_ODD], n,
-		        n == 1 ? "cluster needs" : "clusters need");
-	else if (n == 1)
-		str_add(out, "The cluster is well");
-	else
-		str_addf(out, "All %zu clusters are well", n);
-}
-
 static enum glance_rank worst(const struct glance *g)
 {
 	for (int r = GLANCE_DOWN; r > GLANCE_WELL; r--) {
@@ -146,6 +148,23 @@ static enum glance_rank worst(const struct glance *g)
 			return (enum glance_rank)r;
 	}
 	return GLANCE_WELL;
+}
+
+static void add_headline(struct str *out, const struct glance *g)
+{
+	static const char *const one[] = { NULL, "needs attention", "has an alarm", "is down" };
+	static const char *const more[] = { NULL, "need attention", "have an alarm", "are down" };
+	enum glance_rank r = worst(g);
+	size_t n = g->n_clusters, k = g->count[r];
+
+	if (!n)
+		str_add(out, "No cluster is configured");
+	else if (r == GLANCE_WELL)
+		str_addf(out, n == 1 ? "The cluster is well" : "All %zu clusters are well", n);
+	else if (n == 1)
+		str_addf(out, "The cluster %s", one[r]);
+	else
+		str_addf(out, "%zu of %zu clusters %s", k, n, k == 1 ? one[r] : more[r]);
 }
 
 void page_counts(struct str *out, const struct glance *g)
@@ -189,29 +208,45 @@ static void add_search(struct str *out, const struct page_filter *f)
 
 /* ---- the whole ---- */
 
-static void add_section(
-        struct str *out, const struct glance *g, const struct page_filter *f, enum glance_rank r)
+struct section {
+	const char *id, *title;
+	enum glance_rank from, to; /* the worst first */
+	const char *look;
+};
+
+static void add_section(struct str *out, const struct glance *g, const struct page_filter *f,
+        const struct section *s)
 {
-	bool tiles = r == GLANCE_WELL && g->n_clusters > CARDS, any = false;
+	bool any = false;
 
-	for (size_t i = 0; i < g->n_clusters; i++) {
-		const struct glance_cluster *c = &g->clusters[i];
+	for (int r = (int)s->from; r >= (int)s->to; r--) {
+		for (size_t i = 0; i < g->n_clusters; i++) {
+			const struct glance_cluster *c = &g->clusters[i];
 
-		if (c->rank != r || !page_is_shown(f, c))
-			continue;
-		if (!any)
-			str_addf(out,
-			        "<section aria-labelledby=\"h-%s\">\n<h2 id=\"h-%s\">%s</h2>\n"
-			        "<ul class=\"%s\">\n",
-			        glance_rank_name(r), glance_rank_name(r), page_rank_title(r),
-			        tiles                ? "tiles"
-			        : g->n_clusters == 1 ? "cards one"
-			                             : "cards");
-		any = true;
-		page_card(out, g, c);
+			if ((int)c->rank != r || !page_is_shown(f, c))
+				continue;
+			if (!any)
+				str_addf(out,
+				        "<section aria-labelledby=\"h-%s\" class=\"bare\">\n"
+				        "<h2 id=\"h-%s\">%s</h2>\n<ul class=\"%s\">\n",
+				        s->id, s->id, s->title, s->look);
+			any = true;
+			page_card(out, g, c);
+		}
 	}
 	if (any)
 		str_add(out, "</ul>\n</section>\n");
+}
+
+static void add_sections(struct str *out, const struct glance *g, const struct page_filter *f)
+{
+	const char *cards = g->n_clusters == 1 ? "cards one" : "cards";
+	const struct section bad = { "bad", "Needs a person", GLANCE_DOWN, GLANCE_ODD, cards };
+	const struct section well = { "well", "Well", GLANCE_WELL, GLANCE_WELL,
+		g->n_clusters > CARDS ? "tiles" : cards };
+
+	add_section(out, g, f, &bad);
+	add_section(out, g, f, &well);
 }
 
 static void add_live(struct str *to, const struct page_filter *f)
@@ -235,8 +270,7 @@ void page_overview(struct str *out, const struct glance *g, const struct page_fi
 	page_counts(out, g);
 	if (g->n_clusters > 1)
 		add_search(out, f);
-	for (int r = GLANCE_DOWN; r >= GLANCE_WELL; r--)
-		add_section(out, g, f, (enum glance_rank)r);
+	add_sections(out, g, f);
 	for (size_t i = 0; i < g->n_clusters; i++)
 		shown += page_is_shown(f, &g->clusters[i]);
 	if (!g->n_clusters)

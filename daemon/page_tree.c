@@ -18,7 +18,7 @@ static const char *look_of(const struct glance_cluster *c, const struct glance_s
 }
 
 static void add_condition(
-        struct str *out, const struct glance_cluster *c, const struct glance_server *s)
+        struct str *out, const struct glance_cluster *c, const struct glance_server *s, bool large)
 {
 	switch (s->role) {
 	case GLANCE_MASTER: page_text(out, c->verdict); return;
@@ -35,7 +35,10 @@ static void add_condition(
 	else if (s->behind_s < 0)
 		str_add(out, "lag unknown");
 	else
-		str_addf(out, "%" PRId64 " s behind", s->behind_s);
+		str_addf(out,
+		        large ? "%" PRId64 " s behind"
+		              : "%" PRId64 " s<span class=\"hide\"> behind</span>",
+		        s->behind_s);
 }
 
 static void add_node(
@@ -53,16 +56,11 @@ static void add_node(
 	if (s->role == GLANCE_MASTER)
 		str_add(out, "<span class=\"role\">master</span>");
 	str_add(out, "<span class=\"cond\">");
-	add_condition(out, c, s);
+	add_condition(out, c, s, large);
 	str_add(out, "</span>");
 	if (large) {
 		str_add(out, "<span class=\"addr\">");
 		page_text(out, where);
-		str_add(out, "</span>");
-	}
-	if (large && *s->error) {
-		str_add(out, "<span class=\"error\">");
-		page_text(out, s->error);
 		str_add(out, "</span>");
 	}
 	str_add(out, "</span>");
@@ -121,4 +119,26 @@ void page_tree(struct str *out, const struct glance_cluster *c, bool large)
 			add_item(out, c, i, large, 0, drawn);
 	}
 	str_add(out, "</ul>");
+}
+
+void page_errors(struct str *out, const struct glance_cluster *c)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->n_servers; i++) {
+		const struct glance_server *s = &c->servers[i];
+		AUTO(free) char *host = xstrndup(s->name, page_host_len(s->name));
+
+		if (!*s->error)
+			continue;
+		str_add(out,
+		        any ? "<li><b>" : "<ul class=\"errors\" aria-label=\"Errors\"><li><b>");
+		page_text(out, host);
+		str_add(out, "</b> ");
+		page_text(out, s->error);
+		str_add(out, "</li>");
+		any = true;
+	}
+	if (any)
+		str_add(out, "</ul>\n");
 }

@@ -36,6 +36,9 @@ static const struct run_step steps[] = {
 	        .act = sw_flush, .budget_ms = 10 * SECOND, .on_fail = RUN_WARN },
 	{ "sessions", .title = "open all sessions, note what is as it is", .act = sw_sessions,
 	        .budget_ms = 20 * SECOND, .reads = true },
+	{ "hosts", .title = "have sessions with the hosts ready for the script",
+	        .when = sw_with_hook, .act = sw_hosts, .budget_ms = 10 * SECOND,
+	        .on_fail = RUN_WARN, .reads = true, .beside = sw_any_time },
 	{ "prepare", .title = "shut the new master", .act = sw_prepare, .verify = sw_is_prepared,
 	        .undo = sw_unprepare, .budget_ms = 20 * SECOND, .changes = true },
 	{ "near", .title = "see that the new master keeps up", .act = sw_near,
@@ -112,9 +115,13 @@ static void set_up_servers(struct planned *p)
 	p->servers = xzalloc(sizeof(*p->servers) * (p->n + 1));
 	for (size_t i = 0; i < p->n; i++)
 		p->servers[i].conf = p->conf->servers[i];
-	for (size_t i = 0; i < p->n && needs_links(p); i++)
-		p->servers[i].link = link_new(p->env.links, p->servers[i].conf,
-		        &(struct link_opts){ .priority = 0 }, NULL, NULL);
+	for (size_t i = 0; i < p->n && needs_links(p); i++) {
+		struct sw_server *s = &p->servers[i];
+
+		s->link = link_new(
+		        p->env.links, s->conf, &(struct link_opts){ .priority = 0 }, NULL, NULL);
+		s->door = link_door(s->link);
+	}
 }
 
 static struct link *link_of(void *arg, const struct conf_server *c)
@@ -129,6 +136,7 @@ static void close_server(struct sw_server *s)
 	repl_close(s->repl);
 	repl_close(s->other);
 	repl_unlock(s->lock);
+	link_door_free(s->door);
 	link_free(s->link);
 }
 

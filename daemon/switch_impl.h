@@ -21,7 +21,8 @@ struct sw_server {
 	const struct conf_server *conf;
 	const struct topology_server *topo; /* in the picture of now; NULL: not read */
 	struct link *link;                  /* ours, freed on the loop; NULL: no hook needs it */
-	struct repl *repl;                  /* NULL: not logged in */
+	struct link_door *door;
+	struct repl *repl;  /* NULL: not logged in */
 	struct repl *other; /* with the masters a second session, for when the first one hangs */
 	struct repl_lock *lock;
 
@@ -123,6 +124,7 @@ SW_STEP(sw_lock);
 SW_STEP(sw_locked);
 SW_STEP(sw_unlock);
 SW_STEP(sw_sessions);
+SW_STEP(sw_hosts);
 SW_STEP(sw_prepare);
 SW_STEP(sw_is_prepared);
 SW_STEP(sw_unprepare);

@@ -9,11 +9,13 @@
 #include "clock.h"
 #include "db.h"
 #include "hook.h"
+#include "link.h"
 #include "log.h"
 #include "vars.h"
 
 enum {
 	ASK_MS = 5000,
+	HOSTS_MS = 3000,
 	NEAR_MS = 10000, /* so long the new master may take to come near */
 	NEAR_ENOUGH_MS = 100,
 };
@@ -423,6 +425,31 @@ SW_STEP(sw_sessions)
 		return false;
 	sw_note_roles(p, io);
 	return true;
+}
+
+static bool warm_up(void *arg, size_t i, struct err *e)
+{
+	struct planned *p = arg;
+	struct sw_server *s = i ? p->fresh : p->orig;
+	struct link_result r = { 0 };
+	bool fine = s->door && link_run(s->door, "probe", json_pack("{s:i}", "port", s->conf->port),
+	                               clock_in(HOSTS_MS), &r, e);
+
+	link_result_done(&r);
+	return fine || !s->door;
+}
+
+/* A login takes longer than all the rest: the script must not wait for it when nobody can write. */
+SW_STEP(sw_hosts)
+{
+	struct planned *p = ctx;
+	struct err errs[2];
+
+	(void)io;
+	if (p->past || !fan_run(2, 0, warm_up, p, errs))
+		return true;
+	*e = errs[0].kind != ERR_NONE ? errs[0] : errs[1];
+	return err_ctx(e, "the script has to log in by itself");
 }
 
 /* The new master is shut, so that it is seen when it opens: by everybody, and by a run that was killed. */

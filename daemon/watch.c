@@ -210,6 +210,7 @@ void watch_set_master(struct watch *w, const struct conf_server *master)
 	stop_master(w);
 	w->master = master;
 	w->acked = false;
+	w->semisync = (struct watch_semisync){ .enabled = false };
 	memset(&w->verdict, 0, sizeof(w->verdict));
 	w->verdict.again = CLOCK_NEVER;
 	w->tree.why_unknown[0] = '\0';

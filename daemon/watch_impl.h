@@ -10,6 +10,7 @@
  *	watch_tree.c	reading the topology: who is the master, what would stop a failover
  *	watch_gate.c	what forbids a failover
  *	watch_act.c	a failover begins and ends; the master of before
+ *	watch_semisync.c	whether its commits are acknowledged as asked for
  *	watch_keep.c	what is remembered over restarts; MHA's status file
  *	watch_tell.c	log lines, alarms, history
  *	watch_json.c	for the control socket
@@ -106,6 +107,16 @@ struct watch_tree {
 	char mode[24];
 };
 
+/* As the master said when it was last asked. */
+struct watch_semisync {
+	bool enabled;
+	bool used;     /* it was, at some time: it is asked for at each look */
+	bool off_once; /* the last look said that it was switched off */
+	bool fallen; /* it does not wait any more, or waits for more than can come */
+	int64_t clients, count;
+	char text[200]; /* what is wrong; "" nothing */
+};
+
 struct watch_pause {
 	bool on;
 	int64_t until; /* instant; CLOCK_NEVER */
@@ -151,6 +162,7 @@ struct watch {
 
 	const struct conf_server *absent; /* the master of before */
 	bool acked;                       /* its commits wait for acknowledgements that were given */
+	struct watch_semisync semisync;
 	char refused[240];                /* why the last attempt was; "" it was not */
 	char refused_hint[304];           /* what to do about it */
 	int64_t refused_until, refused_for;
@@ -218,6 +230,10 @@ void watch_decided(struct watch *w);
 
 /* ---- watch_gate.c */
 void watch_gate_refresh(struct watch *w); /* look at MHA's marks again, by a job */
+
+/* ---- watch_semisync.c */
+void watch_semisync_seen(struct watch *w, const struct probe_facts *f);
+json_t *watch_semisync_json(const struct watch *w); /* null: not switched on there */
 
 /* ---- watch_keep.c */
 void watch_keep_load(struct watch *w);

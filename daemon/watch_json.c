@@ -125,6 +125,7 @@ json_t *watch_status_json(const struct watch *w)
 	        json_string(m->detection == CONF_DETECT_MHA ? "mha" : "corroborated"));
 	json_object_set_new(j, "conf", control_text(w->conf->path));
 	json_object_set_new(j, "paused", pause_json(w));
+	json_object_set_new(j, "semisync", watch_semisync_json(w));
 	return j;
 }
 
@@ -169,6 +170,7 @@ json_t *watch_why_json(const struct watch *w, bool with_ring)
 
 	add_head(w, j);
 	json_object_set_new(j, "gates", gates_json(w));
+	json_object_set_new(j, "semisync", watch_semisync_json(w));
 	json_object_set_new(j, "evidence", lines_json(w));
 	if (with_ring)
 		json_object_set_new(

@@ -180,16 +180,18 @@ static void got_facts(void *arg, const struct probe_facts *f, const struct err *
 		p->acks_waiting = (int)waiting;
 		p->ackers = (int)f->semisync_clients;
 	}
+	if (f)
+		watch_semisync_seen(w, f);
 	watch_judge(w);
 }
 
-/* Semi-sync is asked for now and then, and at each look while commits wait. */
+/* Semi-sync is asked for now and then, and at each look where it is switched on. */
 static void ask_facts(struct watch *w)
 {
 	struct watch_look *k = &w->look;
 	int64_t now = clock_ms();
 
-	if (w->probe.acks_waiting <= 0 && now - k->facts_at < w->master->replica_interval)
+	if (!w->semisync.used && now - k->facts_at < w->master->replica_interval)
 		return;
 	if (probe_facts(k->probe, clock_in(watch_interval(w) / 2), got_facts))
 		k->facts_at = now;

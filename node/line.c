@@ -55,7 +55,8 @@ static void usage(FILE *to)
 	}
 	fputs("  version            print the version\n"
 	      "  help               this text; `mha-node <verb> --help` for the options of a "
-	      "verb\n",
+	      "verb\n\nexamples:\n  mha-node probe --port=3306\n"
+	      "  mha-node events /var/lib/mysql/mysql-bin.000001\n",
 	        to);
 }
 

@@ -14,7 +14,7 @@
 	};
 
 	const span = s =>
-		s < 1 ? "now" : s < 120 ? s + " s" : s < 7200 ? Math.floor(s / 60) + " min"
+		s < 120 ? s + " s" : s < 7200 ? Math.floor(s / 60) + " min"
 			: s < 172800 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " days";
 
 	const ages = () => {

@@ -542,3 +542,91 @@ def test_delayed_slave(lab, flavour, mode):
         done(fo.switch())
         assert fo.report()["new_master"].startswith("db2(")
         assert db3.master() is db2 and db3.status()["SQL_Delay"] in (3600, "3600")
+
+
+# ---- the old master comes back ------------------------------------------------------------------
+EARLY = "read confirm check lock count elect vip_off".split()
+LATE = "close fence freeze latest save apply seen record detach open vip_on slaves stays cleanup".split()
+
+
+def comes_back_at(lab, flavour, mode, step):
+    """Its server runs again, writable, while the failover waits in front of that step; who writes uses the address."""
+    hook = lab.manager.script("/usr/local/bin/vip", HOOK)
+    fo = start(lab, flavour, mode, conf={"master_ip_failover_script": hook, "latest_priority": 0})
+    db1, db2, db3 = fo.cluster
+    lab.vip.put(db1.host)
+    load = lab.writer().wait(50)
+    db1.kill()
+    run = fo.switch(env={"MHAD_FAILPOINT": f"{step}:begin=sleep:6000"}, wait=False)
+    before = ([None] + [s for s in STEPS if s != "power_off"])[STEPS.index(step) - (STEPS.index(step) > STEPS.index("power_off"))]
+    lab.until(f"it waits for {step}", lambda: f'"end":"{before}"' in fo.journal().read_text().replace(" ", "")
+              if before and fo.journal().exists() else step == "read", 20)
+    db1.host.run(["mha-node", "release", f"--port={db1.port}"])
+    db1.start()
+    back = time.monotonic()
+    return fo, load, run, back
+
+
+def closed_after(lab, flavour, mode, step):
+    fo, load, run, back = comes_back_at(lab, flavour, mode, step)
+    db1, db2, db3 = fo.cluster
+    r = run.wait(60)
+    print(r.err)
+    load.wait(20, server=db2, since=back)
+    record = fo.report()
+    assert r.rc == 0 and record["result"] == "success", str(r)
+    assert any("the old master db1" in n and "is back, and took writes: it was made read-only" in n for n in record["notes"]) or \
+        not db1.running, f"{record['notes']}"
+    assert not db1.running or db1.variable("read_only") == 1
+    validate.everything(db2, [db3], load, old=db1, since=back, vip=True)
+
+
+@pytest.mark.parametrize("step", ["freeze", "detach", "slaves"])
+def test_the_old_master_comes_back_in_the_middle(lab, step):
+    """From the first change on it is closed, at once, and said so."""
+    closed_after(lab, "ma1011", "gtid", step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", LATE)
+def test_the_old_master_comes_back_at(lab, flavour, mode, step):
+    closed_after(lab, flavour, mode, step)
+
+
+def refused_after(lab, flavour, mode, step):
+    """As long as nothing was changed it is a living master, and stays one."""
+    fo, load, run, back = comes_back_at(lab, flavour, mode, step)
+    db1, db2, db3 = fo.cluster
+    r = run.wait(60)
+    assert r.rc == 1 and ("answers again" in r.err or "is reachable via MySQL" in r.err), str(r)
+    load.wait(20, server=db1, since=back)
+    validate.everything(db1, [db2, db3], load, vip=True)
+    assert not fo.flag("error") and not fo.flag("complete") and not fo.journal().exists()
+
+
+@pytest.mark.parametrize("step", ["vip_off"])
+def test_the_old_master_is_back_in_time(lab, step):
+    refused_after(lab, "my97", "gtid", step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", EARLY)
+def test_the_old_master_is_back_in_time_at(lab, flavour, mode, step):
+    refused_after(lab, flavour, mode, step)
+
+
+def test_the_old_master_comes_back_after_the_end(lab):
+    """Nobody has seen it end, so the command stays for a while, and closes it."""
+    fo = start(lab, "ma1011", "gtid")
+    db1, db2, db3 = fo.cluster
+    db1.kill()
+    with fault.sshd_stopped(db1.host):
+        run = fo.switch(wait=False)
+        lab.until("it stays", lambda: "was not seen to end" in run.err or not run.running, 20)
+        since = time.monotonic()
+        db1.start()
+        lab.until("it is closed", lambda: db1.variable("read_only") == 1, 10)
+        lab.until("it is told", lambda: "the old master db1" in run.err, 5)
+        r = done(run.wait(30))
+    assert time.monotonic() - since < 25 and "took writes" in r.err
+    assert "the old master db1" not in fo.report()["report"]

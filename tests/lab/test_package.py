@@ -17,8 +17,8 @@ from .util import REPO, Unavailable, locked, sh, until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500, func_only=True)]
 CLEAN = "clean-bookworm"
 # What the packages need, so that they can be installed where there is no network.
-INCLUDE = ("systemd,logrotate,openssh-client,libmariadb3,libev4,libssh2-1,libconfig9,libjansson4,libzstd1,libsystemd0,zlib1g,"
-           "libmicrohttpd12,procps,bash-completion")
+INCLUDE = ("systemd,openssh-client,libmariadb3,libev4,libssh2-1,libconfig9,libjansson4,libzstd1,libsystemd0,zlib1g,"
+           "libmicrohttpd12,procps")
 # The overlay's lower half is the minimal system; nothing of the lab's hosts is seen in it but their names.
 CLEAN_BOOT = r"""set -e
 mount --make-rprivate /

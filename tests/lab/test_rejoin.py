@@ -167,3 +167,169 @@ def test_errant_that_change_nothing(lab, flavour, mode):
     assert r.json["result"] == "success" and r.json["saved"], str(r)
     assert lab.manager.path(r.json["saved"]).stat().st_size > 100
     x.check()
+
+
+# ---- who it is ----------------------------------------------------------------------------------
+def test_wrong_identity(lab, mode):
+    """Another's server_id or server_uuid, none at all, rows that could not be logged, the master itself."""
+    x = Rejoin(lab, "my97", mode).fail_over(server_id=1306)
+    refused(x, "has the server_id 1306 of db3(")
+    x.db1.restart(server_id=1106, binlog_format="STATEMENT")
+    refused(x, "binlog_format=STATEMENT")
+    x.db1.restart(binlog_format=None)
+    x.db1.set(server_id=0)
+    refused(x, "has server_id 0")
+    x.db1.stop()
+    own, theirs = x.db1.path("auto.cnf"), x.db3.path("auto.cnf")
+    own.write_bytes(theirs.read_bytes())
+    x.db1.start()
+    refused(x, "has the server_uuid")
+    x.db1.stop()
+    own.unlink()
+    x.db1.start()
+    x.rejoin()
+    x.check()
+    r = x.rejoin(rc=5, host="db2")
+    assert "cannot be proven" in r.err or "the master" in r.err, str(r)
+
+
+def test_gtid_mode_differs(lab):
+    x = Rejoin(lab, "my97", "gtid").fail_over(gtid_mode="OFF_PERMISSIVE", enforce_gtid_consistency="ON")
+    refused(x, "gtid_mode is OFF_PERMISSIVE")
+
+
+def test_unknown_place(lab, flavour):
+    """Without GTIDs and without mha-node, or with logs that were purged, nothing is guessed."""
+    x = Rejoin(lab, flavour, "pos").fail_over()
+    with fault.sshd_stopped(x.db1.host):
+        refused(x, "cannot be proven")
+    x.db2.sql("FLUSH LOCAL BINARY LOGS")
+    rows(x.db2, 3, "more")
+    x.db2.sql(f"PURGE BINARY LOGS TO '{x.db2.position()[0]}'")
+    refused(x, "no transaction in its binlogs is found there")
+
+
+def test_rewound(lab, flavour, mode):
+    """Its log has lost its end, which others received: what is gone would never come back."""
+    x = Rejoin(lab, flavour, mode)
+    x.db1.stop()
+    copy = x.db1.snapshot()
+    x.db1.start()
+    rows(x.db1, 5, "lost")
+    x.db2.caught_up(), x.db3.caught_up()
+    x.fail_over()
+    x.db1.stop()
+    x.db1.restore_snapshot(copy, keep=("auto.cnf",))
+    x.db1.start()
+    r = refused(x, "lost" if mode == "pos" else "leave")
+    assert "--clone" in r.out
+
+
+# ---- a copy -------------------------------------------------------------------------------------
+def with_programs(x):
+    """The client programs that fit these servers, on the manager host."""
+    for tool, name in (("mysqldump", "mariadb-dump"), ("mysql", "mariadb")):
+        program = x.cluster.flavour.client(tool)
+        link = x.lab.manager.path("/usr/local/bin/" + (name if x.cluster.flavour.mariadb else tool))
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if program:
+            link.symlink_to(program)
+    return x
+
+
+def wipe(server):
+    """A new server in the place of the old one."""
+    server.stop()
+    for f in server.path().iterdir():
+        server.host.run(["rm", "-rf", f"{server.data}/{f.name}"])
+    server._fill(server.flavour.template() / "data")
+    server.start()
+
+
+def test_empty_server(lab, flavour, mode):
+    """With GTIDs and all binlogs there it just follows; else it becomes a copy of the slave."""
+    x = with_programs(Rejoin(lab, flavour, mode, 4)).fail_over()
+    db4 = x.cluster[3]
+    wipe(db4)
+    if mode == "gtid":
+        x.rejoin(host="db4")
+    else:
+        refused(x, "cannot be proven", host="db4", server=x.db1)
+        r = x.rejoin("--clone", host="db4")
+        assert r.json["donor"].startswith("db3(")
+    x.check(db4, x.db3)
+
+
+def test_history_is_purged(lab, flavour, mode):
+    """Error 1236 is seen before it comes; a dump from the slave replaces the data, what was its own is saved."""
+    x = with_programs(Rejoin(lab, flavour, mode)).fail_over()
+    own_rows(x.db1, 3)
+    rows(x.db2, 3, "gone")
+    x.db3.caught_up()
+    x.db2.sql("FLUSH LOCAL BINARY LOGS")
+    x.db2.sql(f"PURGE BINARY LOGS TO '{x.db2.position()[0]}'")
+    r = x.rejoin(rc=5)
+    assert x.db1.one("SELECT COUNT(*) FROM shop.t WHERE v LIKE 'own%'") == 3
+    r = x.rejoin("--by-dump")
+    assert r.json["result"] == "success" and r.json["donor"].startswith("db3("), str(r)
+    if mode == "gtid":
+        assert r.json["errant"]["count"] == 3 and lab.manager.path(r.json["saved"]).exists()
+    x.check()
+    assert not [f for f in lab.manager.path("/var/lib/mhad/app1/rejoin").iterdir() if f.name.endswith(".cnf")]
+    assert x.db3.replicating()
+
+
+def test_clone_plugin(lab):
+    """MySQL's own way; the server is started again by its supervisor."""
+    x = Rejoin(lab, "my97", "gtid").fail_over()
+    own_rows(x.db1, 50)
+    x.db1.stop()
+    x.db1.supervise()
+    r = x.rejoin("--clone", timeout=110)
+    assert r.json["result"] == "success" and r.json["errant"]["count"] == 50, str(r)
+    assert lab.manager.path(r.json["saved"]).stat().st_size > 1000
+    x.check()
+
+
+def test_donor(lab):
+    """The only healthy server is no donor unless it is named; nothing was dropped before that was said."""
+    x = Rejoin(lab, "ma1011", "gtid", 2).fail_over()
+    own_rows(x.db1, 1)
+    refused(x, "the only healthy server", "--clone")
+    x.rejoin("--clone", "--donor=db2")
+    x.check()
+
+
+# ---- killed, and run again ----------------------------------------------------------------------
+CLEAN = [f"{s}:{w}" for s in ("read", "check", "compare", "decide", "close", "follow", "catch_up") for w in ("act", "end")]
+SPECIAL = [f"{s}:{w}" for s in ("save", "inject", "provision", "reset") for w in ("begin", "act", "verify", "end")]
+
+
+def killed(x, point, *args):
+    """Whatever was there is found, and the same command ends it."""
+    first = x.rejoin(*args, env={"MHAD_FAILPOINT": f"{point}=kill"}, rc=None)
+    assert first.rc in (-9, 137), str(first)
+    r = x.rejoin(*args)
+    assert r.json["result"] == "success", str(r)
+    assert not x.lab.manager.path("/var/lib/mhad/app1/rejoin/journal").exists()
+    x.check()
+
+
+@pytest.mark.parametrize("point", CLEAN)
+def test_rejoin_killed(lab, flavour, mode, point):
+    killed(Rejoin(lab, flavour, mode).fail_over(), point)
+
+
+@pytest.mark.parametrize("point", SPECIAL)
+def test_rejoin_killed_with_errant(lab, flavour, mode, point):
+    x = with_programs(Rejoin(lab, flavour, mode)).fail_over()
+    step, args = point.split(":")[0], ["--errant=inject"]
+    x.db1.sql("SET GLOBAL read_only=0")
+    x.db1.sql("FLUSH TABLES shop.t")
+    if (step == "inject" and (mode == "pos" or x.cluster.flavour.mariadb)) or (
+            step == "reset" and (mode == "pos" or not x.cluster.flavour.mariadb)):
+        pytest.skip("has no such step")
+    if step == "provision":
+        own_rows(x.db1, 2)
+        args = ["--by-dump"]
+    killed(x, point, *args)

@@ -20,7 +20,7 @@
 #include "db.h"
 #include "str.h"
 
-enum { MOST = 8, AGAIN_US = 500, APART = 10000000, CONNECT_MS = 50, QUERY_MS = 20000 };
+enum { MOST = 8, AGAIN_US = 500, COME_BACK_US = 5000, APART = 10000000, CONNECT_MS = 50, QUERY_MS = 20000 };
 
 struct target {
 	char host[64];
@@ -136,7 +136,7 @@ static void look_around(struct client *c)
 		int on;
 
 		if (n_targets == 1) {
-			usleep(AGAIN_US);
+			usleep(COME_BACK_US);
 			return;
 		}
 		c->at = (c->at + 1) % n_targets;
