@@ -287,6 +287,7 @@ static const char *address_of(const struct loading *l, const struct name_list *n
 
 	if (*found->address)
 		return arena_strdup(l->arena, found->address);
+	l->report->unresolved = true;
 	conf_tell(l->report, true, at,
 	        "correct the name, or give the address with ip (ssh_ip for SSH)",
 	        "Failed to get IP address on host %.80s: %s", name, found->error);

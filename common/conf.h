@@ -95,6 +95,7 @@ struct conf_problem {
 struct conf_report {
 	struct conf_problem *items;
 	size_t len, cap;
+	bool unresolved; /* a name could not be looked up, which may pass by itself */
 };
 void conf_report_done(struct conf_report *r);
 

@@ -215,7 +215,7 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"With semi-sync: open the new master at once, without waiting for a slave that acknowledges.") \
 	KEY(catchup_timeout, MSEC, INHERIT, CONF_RANGE(1000, 604800000), "1h", "1h", \
 		"Longest time for bringing one server level in a failover.") \
-	KEY(http_listen, STR, GLOBAL, CONF_ANY, "127.0.0.1:9780", NULL, \
+	KEY(http_listen, STR, GLOBAL, CONF_ANY, "127.0.0.1:9780", "127.0.0.1:9780", \
 		"Address and port of the status page, the API and the metrics (mhad-http(7)), all of it read-only: " \
 		"\"127.0.0.1:9780\", \"[::1]:9780\", \"*:9780\"; off: none.") \
 	KEY(http_tls_cert, STR, GLOBAL, CONF_ANY, NULL, NULL, \

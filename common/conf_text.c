@@ -288,6 +288,9 @@ static bool has_to_say(const struct conf_server *s, const struct conf_server *ba
 		return false;
 	if (conf_row(k)->reach == CONF_REACH_LOCAL && !s->origin[k].file)
 		return false; /* found out, and will be again */
+	/* The built-in one is whoever runs the program: not the same for the daemon as for who converts. */
+	if (k == CONF_ssh_user && s->origin[k].file && !base->origin[k].file)
+		return true;
 	return differs(s, base, k) || secret_file(base, k);
 }
 

@@ -199,6 +199,8 @@ static const struct item vars[VAR_COUNT] = {
 	[VAR_SEMISYNC_TIMEOUT] = RENAMED_26("rpl_semi_sync_master_timeout",
 	        "rpl_semi_sync_source_timeout", "rpl_semi_sync_master_timeout"),
 	[VAR_MAX_ALLOWED_PACKET] = SAME("max_allowed_packet"),
+	[VAR_AUTO_INCREMENT] = SAME("auto_increment_increment"),
+	[VAR_AUTO_OFFSET] = SAME("auto_increment_offset"),
 	[VAR_HAVE_SSL] = ITEM("have_ssl", EVER("have_ssl"), FROM(8, 4, 0, NULL)),
 	[VAR_PORT] = SAME("port"),
 };

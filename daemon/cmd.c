@@ -39,8 +39,6 @@ static const struct {
 	{ "masterha_master_monitor", "--conf=/etc/app1.cnf" },
 	{ "masterha_check_repl", "--conf=/etc/app1.cnf" },
 	{ "masterha_check_ssh", "--conf=/etc/app1.cnf" },
-	{ "masterha_secondary_check",
-	        "-s db2 -s db3 --user=root --master_host=db1 --master_port=3306" },
 	{ "masterha_check_status", "--conf=/etc/app1.cnf" },
 	{ "masterha_stop", "--conf=/etc/app1.cnf" },
 	{ "masterha_conf_host", "--command=add --conf=/etc/app1.cnf --hostname=db4" },

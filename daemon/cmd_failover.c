@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "aftermath.h"
+#include "ask.h"
 #include "clock.h"
 #include "guard.h"
 #include "cmd_switch.h"
@@ -20,7 +21,7 @@
 #include "loop.h"
 #include "status_file.h"
 
-enum { WORKERS = 64, LINKS = 64 };
+enum { WORKERS = 64, LINKS = 64, ASK_MS = 3000 };
 
 /* ---- in a loop of its own ---- */
 
@@ -274,12 +275,34 @@ static int exit_of(const struct failover_cmd *s)
 	return s->report.exit;
 }
 
+/* It goes on with the new master, and meets the old one. */
+static void tell_mhad(const struct failover_cmd *s)
+{
+	struct err e = { 0 };
+	AUTO(ask) struct ask *a = NULL;
+	json_t *got;
+
+	if (!s->hold.cluster || !s->report.new_master || !s->report.opened)
+		return;
+	a = ask_open(ask_path(s->hold.socket), clock_in(ASK_MS), &e);
+	got = a ? ask_call(a, "look",
+	                  json_pack("{s:s, s:s}", "cluster", s->hold.cluster, "master",
+	                          s->report.new_master->id),
+	                  clock_in(ASK_MS), &e)
+	        : NULL;
+	if (!got)
+		log_warning("mhad does not know yet that %s is the master (it will when it is "
+		            "restarted): %s",
+		        s->report.new_master->hostinfo, e.text);
+	json_decref(got);
+}
+
 /* When this command has ended, nobody looks any more. */
 static void linger_as_guard(const struct failover_cmd *s)
 {
 	struct loop_timer *end;
 
-	if (!s->report.opened || s->report.fenced == FENCE_DONE)
+	if (!s->report.opened || s->report.fenced == FENCE_DONE || s->hold.cluster)
 		return;
 	log_info("%s was not seen to end: for %d more seconds it is closed if it comes back. "
 	         "Afterwards mhad does so, if it watches this cluster.",
@@ -291,7 +314,8 @@ static void linger_as_guard(const struct failover_cmd *s)
 
 static int act(struct failover_cmd *s)
 {
-	AUTO(status_file) struct status_file *st = claim(s);
+	/* The status file is mhad's, where it watches. */
+	AUTO(status_file) struct status_file *st = s->hold.cluster ? NULL : claim(s);
 	struct err e = { 0 };
 	struct failover *f = failover_cmd_run(s, &e);
 	int code;
@@ -306,6 +330,7 @@ static int act(struct failover_cmd *s)
 		        after, s->loop);
 		tell(s, f);
 		loop_run(s->loop);
+		tell_mhad(s);
 		linger_as_guard(s);
 		code = exit_of(s);
 		failover_free(f);
@@ -358,6 +383,7 @@ static bool settle(struct failover_cmd *s, int *ret_exit)
 
 static int run(struct failover_cmd *s)
 {
+	struct err e = { 0 };
 	int code;
 
 	if (!settle(s, &code))
@@ -381,7 +407,12 @@ static int run(struct failover_cmd *s)
 	}
 	if (s->interactive && !prepare(s, &code))
 		return code;
-	return act(s);
+	if (cmd_hold_begin(&s->hold, s->conf, &e))
+		code = act(s);
+	else
+		code = refuse(s, &e);
+	cmd_hold_end(&s->hold);
+	return code;
 }
 
 #define FAILOVER_OPTS(s)                                                                           \
@@ -446,6 +477,9 @@ int cmd_master_switch(struct cmd *c, int argc, char **argv)
 		{ "master_state", OPT_STR, .to = &state, .arg = "dead|alive",
 		        .help = "dead: fail over; alive: switch (its --help tells more)" },
 		FAILOVER_OPTS(s),
+		{ "socket", OPT_STR, .to = &s.hold.socket, .arg = "PATH",
+		        .help = "of a running mhad, which is paused meanwhile if it watches the "
+		                "file" },
 		{ "skip_check_ssh|skip_ssh_check", OPT_FLAG, .to = NULL },
 		CMD_OPTS_COMMON(c),
 		{ 0 },
@@ -458,7 +492,8 @@ int cmd_master_switch(struct cmd *c, int argc, char **argv)
 	if (!cmd_parse(c, opts, argc, argv, NULL, &code))
 		return code;
 	if (!state || !str_is(state, "dead")) {
-		err_set(&e, ERR_CONFIG, 0, "--master_state=dead or --master_state=alive must be set");
+		err_set(&e, ERR_CONFIG, 0,
+		        "--master_state=dead or --master_state=alive must be set");
 		return cmd_fail(c, CMD_USAGE, &e);
 	}
 	return check_dead(&s, &code) ? run(&s) : code;
@@ -477,6 +512,9 @@ int cmd_failover(struct cmd *c, int argc, char **argv)
 		CMD_OPTS_CLUSTER(c),
 		{ "yes|y", OPT_FLAG, .to = &yes, .help = "do not ask" },
 		FAILOVER_OPTS(s),
+		{ "socket", OPT_STR, .to = &s.hold.socket, .arg = "PATH",
+		        .help = "of a running mhad, which is paused meanwhile if it watches the "
+		                "file" },
 		CMD_OPT_JSON(c),
 		CMD_OPTS_COMMON(c),
 		{ 0 },

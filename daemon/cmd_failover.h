@@ -4,6 +4,7 @@
  * looks.  Runs on: the main thread, which is the loop's.
  */
 #pragma once
+#include "cmd_switch.h"
 #include "cmds.h"
 #include "failover.h"
 
@@ -24,6 +25,7 @@ struct failover_cmd {
 	int64_t last_failover_minute; /* -1: the setting's */
 	int64_t gtid_wait, ssh_reachable, wait_on_error;
 	struct failover_opts o;
+	struct cmd_hold hold; /* the mhad that watches this cluster does not act meanwhile */
 
 	struct loop *loop;
 	struct job_pool *jobs;

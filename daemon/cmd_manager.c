@@ -14,10 +14,12 @@
 #include "str.h"
 #include "watch.h"
 #include "watch_self.h"
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINKS = 64 };
@@ -51,6 +53,22 @@ int cmd_manager_dead(
 	return CMD_FAILED;
 }
 
+/* A signal ends it, and not the process: what is to be cleaned up still is. */
+static void wait_for_signal(int64_t seconds)
+{
+	const struct timespec t = { .tv_sec = (time_t)seconds };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (sigtimedwait(&set, NULL, &t) > 0)
+		log_info("Got terminate signal. Exit.");
+}
+
 /* MHA leaves its status for a while, so that whoever looks sees what happened. */
 static int give_up(struct manager *m, enum status_file_state state)
 {
@@ -59,7 +77,7 @@ static int give_up(struct manager *m, enum status_file_state state)
 		status_file_set(m->status, state, NULL, NULL);
 	if (m->wait_on_error > 0) {
 		log_info("Waiting for %lld seconds before exit..", (long long)m->wait_on_error);
-		sleep((unsigned)m->wait_on_error);
+		wait_for_signal(m->wait_on_error);
 	}
 	m->status = status_file_release(m->status);
 	return CMD_FAILED;

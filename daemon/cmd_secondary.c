@@ -427,7 +427,8 @@ static void usage(FILE *to)
 	      "  --help, --version\n"
 	      "\n"
 	      "Exit code 0: the master is reachable from none of them; 2: one of them is not "
-	      "reachable;\n3: the master is reachable from one; 1: usage, signal.\n",
+	      "reachable;\n3: the master is reachable from one; 1: usage, signal.\n\nexample:\n"
+	      "  masterha_secondary_check -s db2 -s db3 --user=root --master_host=db1 --master_port=3306\n",
 	        to);
 }
 

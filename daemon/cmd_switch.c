@@ -30,7 +30,7 @@ struct switch_cmd {
 	int64_t new_port;    /* 0: not said */
 	int64_t interactive; /* ask before acting */
 	int64_t flush;
-	bool leave_orig, force;
+	bool leave_orig, force, no_guard;
 	struct switch_opts o;
 	struct cmd_hold hold;
 
@@ -222,6 +222,7 @@ static int exit_of(const struct switch_cmd *s)
 
 static int act(struct switch_cmd *s)
 {
+	struct cmd_guard guard = { .fd = -1 };
 	struct err e = { 0 };
 	struct planned *p;
 	int code;
@@ -232,9 +233,12 @@ static int act(struct switch_cmd *s)
 		return cmd_exit(s->cmd, CMD_REFUSED);
 	}
 	s->o.watched = s->hold.cluster;
+	if (!s->no_guard && s->state_dir)
+		cmd_guard_begin(&guard, s->cmd, s->state_dir);
 	log_info("%s", "");
 	log_info("Starting online master switch..");
 	p = run_it(s, &e);
+	cmd_guard_end(&guard);
 	cmd_hold_end(&s->hold);
 	if (!p) {
 		log_err(LOG_LV_ERROR, &e);
@@ -355,6 +359,8 @@ static struct switch_cmd fresh_cmd(struct cmd *c)
 	        { "max_block", OPT_INT, .to = &(s).o.block_ms, .arg = "MS", .min = 50,             \
 		        .max = 3600000,                                                            \
 		        .help = "give writes back when they were refused for so long (900)" },     \
+	        { "no_guard", OPT_FLAG, .to = &(s).no_guard,                                       \
+		        .help = "no second process that ends the switch if this one is killed" },  \
 	        { "force", OPT_FLAG, .to = &(s).force,                                             \
 		        .help = "also when no journal can be kept" },                              \
 	{                                                                                          \

@@ -25,3 +25,14 @@ struct cmd_hold {
 /* False: mhad is there and at work on it, or does not do as it is told. */
 bool cmd_hold_begin(struct cmd_hold *h, const struct conf *c, struct err *e) MUST_USE;
 void cmd_hold_end(struct cmd_hold *h);
+
+/*
+ * A process of its own that waits: when ours is killed in the middle of a switch, it becomes `mhactl switch` and
+ * gives the writes back, or finishes.  Nothing depends on it: the same command does that by hand.
+ */
+struct cmd_guard {
+	int fd; /* -1: there is none */
+	int pid;
+};
+void cmd_guard_begin(struct cmd_guard *g, const struct cmd *c, const char *state_dir);
+void cmd_guard_end(struct cmd_guard *g);

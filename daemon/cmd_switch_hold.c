@@ -16,6 +16,8 @@ enum {
 	HOLD_MS = 30 * 60000, /* should we be killed, it acts again after so long */
 };
 
+#define REASON "its master is being switched"
+
 static json_t *call(struct ask *a, const char *verb, json_t *args, struct err *e)
 {
 	return ask_call(a, verb, args, clock_in(ASK_MS), e);
@@ -43,15 +45,19 @@ static const json_t *find(const json_t *status, const struct conf *c)
 static bool pause_it(struct cmd_hold *h, struct ask *a, const json_t *cluster, struct err *e)
 {
 	const char *state = json_string_value(json_object_get(cluster, "state"));
+	const json_t *paused = json_object_get(cluster, "paused");
 	json_t *got;
 
 	if (state && str_is(state, "failing_over"))
 		return err_set(e, ERR_PRECOND, 0, "mhad is failing %s over just now", h->cluster);
-	if (json_is_object(json_object_get(cluster, "paused")))
+	if (json_is_object(paused)) {
+		/* A person's stays; that of a switch that was killed is ours now. */
+		h->held = str_is(json_string_value(json_object_get(paused, "reason")), REASON);
 		return true;
+	}
 	got = call(a, "pause",
 	        json_pack("{s:s, s:I, s:s}", "cluster", h->cluster, "for_ms", (json_int_t)HOLD_MS,
-	                "reason", "its master is being switched"),
+	                "reason", REASON),
 	        e);
 	h->held = got;
 	json_decref(got);

@@ -71,18 +71,6 @@ FO_WHEN(fo_is_down)
 }
 
 /*
- * The last moment to find that it lives.  Who is known to live, and is to be replaced all the same, is closed
- * by the steps that follow.
- */
-static bool is_still_dead(const struct failover *f, struct err *e)
-{
-	if (!guard_is_up(f->guard) || fo_may_live(f) || run_was_resumed(f->run) || f->o.force)
-		return true;
-	err_set(e, ERR_PRECOND, 0, "%s answers again", f->dead->conf->hostinfo);
-	return err_hint(e, "if it shall be replaced all the same: mhactl switch %s", f->conf->name);
-}
-
-/*
  * One that hangs may take its time to answer, and may wake up at any moment: it is ended while it is still
  * asked to close.
  */
@@ -101,11 +89,6 @@ FO_STEP(fo_vip_off)
 	struct err why = { 0 };
 	char code[HOOK_CODE_MAX];
 
-	if (!is_still_dead(f, e)) {
-		run_untouched(io);
-		return false;
-	}
-	f->guarding = true;
 	if (!h) {
 		log_warning("master_ip_failover_script is not set. Skipping invalidating dead "
 		            "master IP address.");

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "db.h"
 #include "flap.h"
+#include "guard.h"
 #include "hookline.h"
 #include "log.h"
 #include "str.h"
@@ -674,6 +675,18 @@ static bool elect_now(struct failover *f, struct err *e)
 	return err_hint(e, "%s", f->election->hint);
 }
 
+/*
+ * The last moment to find that it lives.  Who is known to live, and is to be replaced all the same, is closed
+ * by the steps that follow.
+ */
+static bool is_still_dead(const struct failover *f, struct err *e)
+{
+	if (!guard_is_up(f->guard) || fo_may_live(f) || run_was_resumed(f->run) || f->o.force)
+		return true;
+	err_set(e, ERR_PRECOND, 0, "%s answers again", f->dead->conf->hostinfo);
+	return err_hint(e, "if it shall be replaced all the same: mhactl switch %s", f->conf->name);
+}
+
 FO_STEP(fo_elect)
 {
 	struct failover *f = ctx;
@@ -694,6 +707,9 @@ FO_STEP(fo_elect)
 	log_election(f);
 	log_info("New master is %s (%s)", f->fresh->conf->hostinfo, f->election->reason);
 	run_note(io, "new_master", json_string(f->fresh->conf->id));
+	if (!is_still_dead(f, e))
+		return false;
+	f->guarding = !f->o.dry;
 	return true;
 }
 

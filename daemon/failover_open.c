@@ -14,6 +14,7 @@
 #include "flap.h"
 #include "hook.h"
 #include "log.h"
+#include "semisync.h"
 #include "str.h"
 
 enum { HOOK_PROCEED = 10, FOLLOW_MS = 60000, ACKER_MS = 30000 };
@@ -340,13 +341,28 @@ static void put_back(struct failover *f, struct run_io *io)
 	}
 }
 
-static bool has_semisync_slave(const struct failover *f)
+static int64_t semisync_slaves(const struct failover *f)
 {
+	int64_t n = 0;
+
 	for (size_t i = 0; i < f->n; i++)
-		if (&f->servers[i] != f->fresh && f->servers[i].follows &&
-		        f->servers[i].topo->snap->semisync_replica_enabled == TRI_YES)
-			return true;
-	return false;
+		n += &f->servers[i] != f->fresh && f->servers[i].follows &&
+		     f->servers[i].topo->snap->semisync_replica_enabled == TRI_YES;
+	return n;
+}
+
+/* One slave fewer than before: what cannot come any more is not waited for. */
+static void meet_count(struct failover *f, struct repl *r, struct run_io *io)
+{
+	int64_t n = semisync_slaves(f), was = 0;
+	struct err why = { 0 };
+
+	if (n && !semisync_meet_count(r, n, fo_until(io, 5000), &was, &why))
+		run_warn(io, "semi-sync of %s: %s", f->fresh->conf->hostinfo, why.text);
+	else if (was)
+		run_warn(io,
+		        "%s was to wait for %lld acknowledgements: now for %lld, more cannot come",
+		        f->fresh->conf->hostinfo, (long long)was, (long long)n);
 }
 
 /* What the new master does as a master, now that its slaves are there. */
@@ -357,11 +373,12 @@ static void finish_role(struct failover *f, struct run_io *io)
 
 	if (!r)
 		return;
-	if (has_semisync_slave(f) && !take_semisync_role(f, r, fo_until(io, 5000), &why))
+	if (semisync_slaves(f) && !take_semisync_role(f, r, fo_until(io, 5000), &why))
 		run_warn(io, "semi-sync of %s: %s", f->fresh->conf->hostinfo, why.text);
-	else if (f->o.semisync && !has_semisync_slave(f))
+	else if (f->o.semisync && !semisync_slaves(f))
 		run_warn(io, "no slave of %s acknowledges: it is asynchronous",
 		        f->fresh->conf->hostinfo);
+	meet_count(f, r, io);
 	if (f->o.skip_disable_read_only)
 		return;
 	if (!repl_enable_events(r, f->o.events, fo_until(io, 10000), &f->events, NULL, &why))

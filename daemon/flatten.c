@@ -430,6 +430,7 @@ bool flatten_may(const struct flatten_hop *h, int64_t max_wait_ms, bool *ret_for
 	/* By GTIDs it can leave a source that is dead. */
 	bool orphan = h->kind == FLATTEN_GTID && h->from->snap->state != SNAPSHOT_ALIVE;
 	bool up = h->kind == FLATTEN_UP, below_slave = h->to->role != TOPOLOGY_MASTER;
+	/* What a person may overrule comes last: all else has been seen to be right then. */
 	bool ok = is_alive(&a, h->child) && (orphan || is_alive(&a, h->from)) &&
 	          is_alive(&a, h->to) && (orphan || replicates(&a, h->child)) &&
 	          (!up || replicates(&a, h->from)) && (!below_slave || replicates(&a, h->to)) &&
@@ -437,10 +438,10 @@ bool flatten_may(const struct flatten_hop *h, int64_t max_wait_ms, bool *ret_for
 	          (h->from->role == TOPOLOGY_MASTER || h->kind == FLATTEN_DOWN || orphan ||
 	                  filters_are_equal(&a, h->from)) &&
 	          (!below_slave || up || filters_are_equal(&a, h->to)) && logs_are_equal(&a) &&
-	          formats_fit(&a) && versions_fit(&a) && is_in_time(&a, h->child) &&
+	          formats_fit(&a) && is_in_time(&a, h->child) &&
 	          is_in_time(&a, up ? h->from : h->to) && has_nothing_of_its_own(&a) &&
-	          purged_nothing_it_needs(&a) && is_closed(&a, up ? h->from : h->to) &&
-	          is_allowed_below(&a) && leaves_ackers(&a);
+	          purged_nothing_it_needs(&a) && versions_fit(&a) &&
+	          is_closed(&a, up ? h->from : h->to) && is_allowed_below(&a) && leaves_ackers(&a);
 
 	if (ret_force)
 		*ret_force = a.force;

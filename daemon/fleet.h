@@ -39,6 +39,7 @@ void fleet_free(struct fleet *f);
  */
 struct fleet_loaded {
 	size_t clusters;  /* watched now */
+	bool again;       /* names could not be looked up: it will be tried again by itself */
 	json_t *changed;  /* texts: "app1: added"; borrowed */
 	json_t *problems; /* texts: "app1.cnf:12: ..." */
 };

@@ -260,7 +260,7 @@ static void add_broken(const struct fleet_cluster *c, struct arena *a, struct gl
 	to->kind = verdict_kind_name(VERDICT_WAIT);
 	to->sentence = arena_strdup(a, c->problem ? c->problem : "its file cannot be used");
 	to->why = to->pause_reason = to->paused_by = "";
-	to->took_us = to->acks_waiting = to->ackers = to->master = to->blocked_by = -1;
+	to->took_us = to->acks_waiting = to->master = to->blocked_by = -1;
 }
 
 static void add_cluster(struct fleet_glances *g, const struct fleet_cluster *c)

@@ -50,6 +50,8 @@ struct fleet {
 	uint64_t next_standin;
 	int64_t born;
 	struct fleet_reading *reading;
+	struct loop_timer *again; /* names could not be looked up */
+	int64_t again_ms;         /* the pause before that; 0: all could */
 	struct fleet_glances *glances;
 };
 

@@ -18,6 +18,9 @@ enum {
 	FILE_MS = 30000, /* names and init_conf_load_script of one file */
 	TURN_MS =
 	        10, /* of the loop, for following files: looks are not to wait for a thousand of them */
+	AGAIN_MS =
+	        5000, /* until a file whose names could not be looked up is read again, doubling */
+	AGAIN_MOST_MS = 300000,
 };
 
 struct waiting {
@@ -27,7 +30,7 @@ struct waiting {
 
 struct fleet_reading {
 	struct fleet *fleet; /* NULL: the fleet is gone */
-	bool again;
+	bool unresolved;     /* a name of some file could not be looked up */
 	size_t pending;
 	VEC(struct file *) files;  /* in the order of their names */
 	VEC(struct waiting) told;  /* when it is done */
@@ -257,6 +260,7 @@ static void follow_file(struct fleet_reading *r, size_t i)
 		return;
 	}
 	tell_problems(r, x);
+	r->unresolved |= !x->conf && x->err.kind != ERR_LOST && x->report.unresolved;
 	if (x->err.kind == ERR_NONE && x->conf)
 		fleet_use(f, x->name, TAKE(x->conf), r->changed);
 	else {
@@ -267,6 +271,29 @@ static void follow_file(struct fleet_reading *r, size_t i)
 }
 
 static void start_reading(struct fleet *f, const struct waiting *told, size_t n);
+
+static void read_again(void *arg)
+{
+	struct fleet *f = arg;
+
+	loop_timer_free(TAKE(f->again));
+	if (!f->reading)
+		start_reading(f, NULL, 0);
+}
+
+/* At boot names may be unknown for a while; nobody would ask for a reload then. */
+static void plan_again(struct fleet *f, bool wanted)
+{
+	int64_t ms = f->again_ms ? 2 * f->again_ms : AGAIN_MS;
+
+	loop_timer_free(TAKE(f->again));
+	f->again_ms = wanted ? clock_sooner(ms, AGAIN_MOST_MS) : 0;
+	if (!wanted)
+		return;
+	f->again = loop_timer_new(f->loop, clock_in(f->again_ms), read_again, f);
+	log_notice("names could not be looked up: the files are read again in %lld s.",
+	        (long long)f->again_ms / 1000);
+}
 
 static void follow(void *arg)
 {
@@ -281,6 +308,8 @@ static void follow(void *arg)
 		loop_timer_move(r->timer, clock_ms());
 		return;
 	}
+	done.again = r->unresolved;
+	plan_again(f, r->unresolved);
 	fleet_drop_unfound(f, r->changed);
 	vec_each (struct fleet_cluster *, c, &f->clusters)
 		done.clusters += (*c)->watch != NULL;
@@ -320,6 +349,7 @@ void fleet_free_reading(struct fleet *f)
 {
 	struct fleet_reading *r = f->reading;
 
+	loop_timer_free(TAKE(f->again));
 	if (!r)
 		return;
 	f->reading = NULL;

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "history.h"
 #include "link.h"
+#include "log.h"
 #include "loop.h"
 #include "watch_self.h"
 #include <stdlib.h>
@@ -208,6 +209,13 @@ static void verb_history(struct control_call *call, const json_t *args)
 
 /* ---- acting ---- */
 
+/* Who it was, to the process: a name alone may stand for many. */
+static void log_asked(const struct control_call *call, const char *what, const char *cluster)
+{
+	log_info("%s%s%s was asked for by %s.", what, cluster ? " of " : "", cluster ? cluster : "",
+	        control_peer(call)->who);
+}
+
 /* What is done to one cluster or, with "all", to each that is watched. */
 struct order {
 	const char *name, *reason;
@@ -262,6 +270,7 @@ static void verb_pause(struct control_call *call, const json_t *args)
 		return;
 	}
 	o.for_ms = ms > 0 ? ms : CLOCK_NEVER;
+	log_asked(call, "A pause", o.all ? "all clusters" : o.name);
 	if (give(call, &o, order_pause))
 		control_answer(call, json_pack("{s:I}", "paused", (json_int_t)o.done));
 }
@@ -276,6 +285,7 @@ static void verb_resume(struct control_call *call, const json_t *args)
 		control_refuse(call, &e);
 		return;
 	}
+	log_asked(call, "The end of the pause", o.all ? "all clusters" : o.name);
 	if (give(call, &o, order_resume))
 		control_answer(call, json_pack("{s:I, s:s}", "resumed", (json_int_t)o.done, "text",
 		                             o.done ? "Resumed." : "Nothing was paused."));
@@ -295,6 +305,7 @@ static void verb_ack(struct control_call *call, const json_t *args)
 	w = need_watch(call, name);
 	if (!w)
 		return;
+	log_asked(call, "Lifting the block", name);
 	if (!watch_ack(w, reason, control_peer(call)->user, &lifted, &e)) {
 		control_refuse(call, &e);
 		return;
@@ -305,21 +316,41 @@ static void verb_ack(struct control_call *call, const json_t *args)
 	                             : "There was nothing to lift."));
 }
 
-/* Somebody has changed the tree. */
+/* A command has failed over: the old master is gone for the time being, and is to be met if it comes back. */
+static bool adopt(struct fleet_cluster *c, const char *id, const char *by)
+{
+	const struct conf *conf = watch_conf(c->watch);
+
+	for (size_t i = 0; i < conf->n_servers; i++) {
+		if (!str_is(conf->servers[i]->id, id))
+			continue;
+		watch_adopt(c->watch, conf->servers[i], by);
+		act_guard(c->act);
+		return true;
+	}
+	return false;
+}
+
+/* Somebody has changed the tree; `master`: the id of the server that is the master now. */
 static void verb_look(struct control_call *call, const json_t *args)
 {
-	const char *name = NULL;
+	const char *name = NULL, *master = NULL;
+	struct fleet_cluster *c;
 	struct err e = { 0 };
-	struct watch *w;
 
-	if (!control_args(args, &e, "{s:s}", "cluster", &name)) {
+	if (!control_args(args, &e, "{s:s, s?s}", "cluster", &name, "master", &master)) {
 		control_refuse(call, &e);
 		return;
 	}
-	w = need_watch(call, name);
-	if (!w)
+	if (!need_watch(call, name))
 		return;
-	watch_look(w);
+	c = need(call, name);
+	if (master && !adopt(c, master, control_peer(call)->user)) {
+		err_set(&e, ERR_PRECOND, 0, "%s has no server \"%.80s\"", name, master);
+		control_refuse(call, &e);
+		return;
+	}
+	watch_look(c->watch);
 	control_answer(call, json_object());
 }
 
@@ -338,10 +369,12 @@ static void verb_reload(struct control_call *call, const json_t *args)
 {
 	struct err e = { 0 };
 
-	if (!control_args(args, &e, "{}"))
+	if (!control_args(args, &e, "{}")) {
 		control_refuse(call, &e);
-	else
-		fleet_load(control_arg(call), loaded, call);
+		return;
+	}
+	log_asked(call, "Reading the configuration", NULL);
+	fleet_load(control_arg(call), loaded, call);
 }
 
 const struct control_verb *fleet_verbs(void)

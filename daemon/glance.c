@@ -55,7 +55,7 @@ static enum glance_rank rank_of(const struct glance_cluster *c)
 		return GLANCE_DOWN;
 	if (is_any(c->state, ill) || str_is(c->kind, "alarm") || str_is(c->kind, "choice"))
 		return GLANCE_ILL;
-	if (!str_is(c->kind, "good") || c->n_ill || c->problem || c->paused)
+	if (!str_is(c->kind, "good") || c->n_ill || c->problem || c->paused || c->semisync_text)
 		return GLANCE_ODD;
 	return GLANCE_WELL;
 }
@@ -119,7 +119,8 @@ static bool same_heads(const struct glance_cluster *a, const struct glance_clust
 	       a->would_fail_over == b->would_fail_over && a->blocked_by == b->blocked_by &&
 	       a->paused == b->paused && str_is(a->pause_reason, b->pause_reason) &&
 	       a->master == b->master && a->rank == b->rank && a->last_at == b->last_at &&
-	       a->journal_open == b->journal_open;
+	       a->journal_open == b->journal_open && a->semisync == b->semisync &&
+	       a->ackers == b->ackers && str_is(a->semisync_text, b->semisync_text);
 }
 
 bool glance_same(const struct glance_cluster *a, const struct glance_cluster *b)

@@ -63,7 +63,10 @@ struct glance_cluster {
 	bool paused;
 	int64_t paused_until; /* instant; CLOCK_NEVER: until resumed */
 	const char *pause_reason, *paused_by;
-	int acks_waiting, ackers; /* of semi-sync; -1: there is none, or it is not known */
+	bool semisync;             /* it is on */
+	int ackers, acks_needed;   /* slaves that acknowledge, and how many must */
+	int acks_waiting;          /* commits that wait for one; -1: not known */
+	const char *semisync_text; /* what is wrong with it; NULL: nothing */
 	struct glance_histogram looks;
 	uint64_t looks_failed;
 	int64_t lag_s; /* of the replica that is most behind; -1: not known */

@@ -15,7 +15,7 @@
 #include "str.h"
 
 enum {
-	LOOK_EVERY_MS = 200,  /* while it may be back at any moment */
+	LOOK_EVERY_MS = 100,  /* while it may be back at any moment */
 	CALM_EVERY_MS = 2000, /* ... once that has been so for a while */
 	CALM_AFTER_MS = 60000,
 	LOOK_MS = 1000,

@@ -30,7 +30,7 @@ struct guard_opts { /* all borrowed until guard_free() */
 	void *arg;
 };
 
-/* `old` is borrowed until guard_free().  It is looked at now, and every 200 ms; after a minute every two
+/* `old` is borrowed until guard_free().  It is looked at now, and every 100 ms; after a minute every two
  * seconds.  Returns owned. */
 struct guard *guard_new(struct loop *l, struct job_pool *jobs, const struct conf_server *old,
         const struct guard_opts *o);

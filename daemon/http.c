@@ -25,6 +25,7 @@ enum {
 	TURN_MS = 500,     /* how often the loop says that it turns */
 	STUCK_MS = 3000,   /* it does not turn */
 	RETRY_MS = 5000,   /* of an address that cannot be had */
+	OLD_MS = 5000,     /* a glance that nobody needs any more: some megabytes */
 	LONGEST_MS = 1000, /* of one wait */
 };
 
@@ -338,6 +339,8 @@ static void feed(struct http *h)
 	if (h->feed_now || !clock_left(http_live_due(h)))
 		http_live_feed(h);
 	h->feed_now = false;
+	if (h->glance && !h->n_lives && clock_ms() - h->glance->at > OLD_MS)
+		glance_free(TAKE(h->glance));
 	if (h->n_lives && !clock_left(h->feed_at)) {
 		h->feed_at = clock_in(HTTP_FEED_MS);
 		ask_for_glance(h);

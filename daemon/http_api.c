@@ -68,6 +68,15 @@ static json_t *pause_json(const struct glance *g, const struct glance_cluster *c
 	        "reason", control_text(c->pause_reason), "by", control_text(c->paused_by));
 }
 
+static json_t *semisync_json(const struct glance_cluster *c)
+{
+	if (!c->semisync)
+		return json_null();
+	return json_pack("{s:b, s:i, s:i, s:o, s:o}", "ok", !c->semisync_text, "ackers", c->ackers,
+	        "needed", c->acks_needed, "waiting", number_or_null(c->acks_waiting), "text",
+	        text_or_null(c->semisync_text));
+}
+
 static json_t *gate_json(const struct glance *g, const struct glance_cluster *c)
 {
 	if (c->blocked_by < 0)
@@ -105,10 +114,7 @@ json_t *http_cluster_json(const struct glance *g, const struct glance_cluster *c
 	json_object_set_new(j, "last_good_ms", age(g, c->last_good));
 	json_object_set_new(j, "lag_s", number_or_null(c->lag_s));
 	json_object_set_new(j, "paused", pause_json(g, c));
-	json_object_set_new(j, "semisync",
-	        c->ackers < 0
-	                ? json_null()
-	                : json_pack("{s:i, s:i}", "ackers", c->ackers, "waiting", c->acks_waiting));
+	json_object_set_new(j, "semisync", semisync_json(c));
 	json_object_set_new(j, "servers", servers_json(g, c));
 	json_object_set_new(j, "journal_open", json_boolean(c->journal_open));
 	return j;

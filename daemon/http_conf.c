@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -111,17 +112,35 @@ static bool parse(const char *where, struct addrinfo **ret, struct err *e)
 	       err_set(e, ERR_CONFIG, 0, "http_listen: \"%s\": %s", where, gai_strerror(code));
 }
 
+/* An IPv6 socket for every address takes IPv4 as well. */
 static int open_socket(const struct addrinfo *a)
 {
-	const int on = 1;
+	const int on = 1, off = 0;
 	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (a->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, BACKLOG)) {
 		close(fd);
 		return -1;
+	}
+	return fd;
+}
+
+/* Where there are two, of "*", the IPv6 one first: it serves both. */
+static int open_any(const struct addrinfo *all)
+{
+	static const int families[] = { AF_INET6, AF_INET };
+	int fd = -1;
+
+	for (size_t i = 0; i < ARRAY_LEN(families) && fd < 0; i++) {
+		for (const struct addrinfo *a = all; a && fd < 0; a = a->ai_next) {
+			if (a->ai_family == families[i])
+				fd = open_socket(a);
+		}
 	}
 	return fd;
 }
@@ -133,7 +152,7 @@ int http_listen(const char *where, bool *ret_loopback, struct err *e)
 
 	if (!parse(where, &found, e))
 		return -1;
-	fd = open_socket(found);
+	fd = open_any(found);
 	if (fd < 0)
 		err_sys(e, "listen on %s", where);
 	else

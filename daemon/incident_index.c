@@ -59,20 +59,23 @@ static int64_t number_of(const json_t *j, const char *name, int64_t none)
 {
 	const json_t *n = json_object_get(j, name);
 
-	return json_is_integer(n) ? json_integer_value(n) : none;
+	return json_is_number(n) ? (int64_t)json_number_value(n) : none;
 }
 
+/* A planned switch has from and to, and how long writes were refused. */
 static void fill(struct arena *a, const json_t *j, struct incident_entry *e)
 {
-	e->plan = text_of(a, j, "plan", "failover");
+	bool planned = json_object_get(j, "from");
+
+	e->plan = text_of(a, j, "plan", planned ? "switch" : "failover");
 	e->result = text_of(a, j, "result", "");
-	e->dead = text_of(a, j, "dead", "");
-	e->fresh = text_of(a, j, "new_master", "");
+	e->dead = text_of(a, j, planned ? "from" : "dead", "");
+	e->fresh = text_of(a, j, planned ? "to" : "new_master", "");
 	e->lost = text_of(a, j, "lost", "");
 	e->fenced = text_of(a, j, "fenced", "");
 	e->why = text_of(a, j, "why", "");
 	e->at = number_of(j, "at", 0);
-	e->opened_ms = number_of(j, "opened_ms", -1);
+	e->opened_ms = number_of(j, planned ? "refused_ms" : "opened_ms", -1);
 }
 
 static void copy(struct arena *a, const struct incident_entry *from, struct incident_entry *e)
@@ -126,6 +129,8 @@ static void count(struct incident_sum *sum, const struct incident_entry *e)
 {
 	uint64_t *of = str_is(e->plan, "switch") ? sum->switches : sum->failovers;
 
+	if (!str_is(e->plan, "switch") && !str_is(e->plan, "failover"))
+		return;
 	for (int i = 0; i < INCIDENT_RESULTS; i++)
 		of[i] += str_is(e->result, run_result_name((enum run_result)i));
 	sum->with_loss += *e->lost != '\0';

@@ -177,8 +177,10 @@ CLUSTER(paused, c->watched, c->paused)
 CLUSTER(would_fail_over, c->watched, c->would_fail_over)
 CLUSTER(last_good, c->last_good, wall(g, c->last_good))
 CLUSTER(looks_failed, c->watched, c->looks_failed)
-CLUSTER(ackers, c->watched && c->ackers >= 0, c->ackers)
-CLUSTER(acks_waiting, c->watched && c->acks_waiting >= 0, c->acks_waiting)
+CLUSTER(semisync_ok, c->semisync, !c->semisync_text)
+CLUSTER(ackers, c->semisync, c->ackers)
+CLUSTER(acks_needed, c->semisync, c->acks_needed)
+CLUSTER(acks_waiting, c->semisync && c->acks_waiting >= 0, c->acks_waiting)
 CLUSTER(replicas, c->watched, c->n_replicas)
 CLUSTER(replicas_broken, c->watched, c->n_ill)
 CLUSTER(lag, c->watched && c->lag_s >= 0, c->lag_s)
@@ -304,7 +306,10 @@ static const struct metric table[] = {
 	EACH("mhad_cluster_looks_failed_total", "counter", looks_failed, "Looks at the master that failed."),
 	SOME("mhad_look_seconds", "histogram", "cluster", looks,
 		"Time that the master took to answer, on a session that was there already."),
-	EACH("mhad_cluster_semisync_ackers", "gauge", ackers, "Semi-sync slaves connected to the master, where it has semi-sync on."),
+	EACH("mhad_cluster_semisync_ok", "gauge", semisync_ok,
+		"Where semi-sync is on: 1 if commits are acknowledged as asked for, 0 if the master has fallen back or cannot."),
+	EACH("mhad_cluster_semisync_ackers", "gauge", ackers, "Slaves that acknowledge, where semi-sync is on."),
+	EACH("mhad_cluster_semisync_needed", "gauge", acks_needed, "Acknowledgements that a commit needs."),
 	EACH("mhad_cluster_semisync_waiting", "gauge", acks_waiting, "Sessions that wait for a semi-sync acknowledgement."),
 	EACH("mhad_cluster_replicas", "gauge", replicas, "Slaves that are watched."),
 	EACH("mhad_cluster_replicas_broken", "gauge", replicas_broken, "Slaves that do not answer or do not replicate."),

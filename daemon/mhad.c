@@ -34,7 +34,7 @@
 enum {
 	WAIT_MS = 100,
 	WORKERS = 64,
-	LINKS = 256,            /* connections to hosts at once; about 43 kB each */
+	LINKS = 256,            /* connections to hosts at once; about 150 kB each */
 	MMAP_FROM = 128 * 1024, /* stacks of sessions, which would leave holes in the heap */
 	HTTP_CONF_MS = 10000,
 	LAST_MS = 1000,         /* at the end, for what is being written */
@@ -220,7 +220,7 @@ static void give_up(struct mhad *m, const struct err *e)
  */
 static bool first_loaded(struct mhad *m, const struct fleet_loaded *r, struct err *e)
 {
-	if (!r->clusters && json_array_size(r->problems))
+	if (!r->clusters && !r->again && json_array_size(r->problems))
 		return err_set(e, ERR_CONFIG, 0, "No cluster can be watched: %s",
 		        json_string_value(json_array_get(r->problems, 0)));
 	return open_control(m, e);

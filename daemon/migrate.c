@@ -150,7 +150,7 @@ static bool same_value(const struct conf_server *a, const struct conf_server *b,
 }
 
 static void compare(const struct conf_server *a, const struct conf_server *b,
-        struct check_findings *f, size_t *ret_n)
+        struct check_findings *f, const char **ret_one, size_t *ret_n)
 {
 	for (int i = 0; i < CONF_KEY_COUNT; i++) {
 		enum conf_key k = (enum conf_key)i;
@@ -158,6 +158,7 @@ static void compare(const struct conf_server *a, const struct conf_server *b,
 		if (same_value(a, b, k))
 			continue;
 		++*ret_n;
+		*ret_one = conf_key_name(k);
 		if (f) {
 			AUTO(free) char *was = conf_value_text(a, k);
 			AUTO(free) char *is = conf_value_text(b, k);
@@ -171,14 +172,15 @@ static void compare(const struct conf_server *a, const struct conf_server *b,
 }
 
 /* `f` NULL: only count. */
-static size_t differences(const struct conf *a, const struct conf *b, struct check_findings *f)
+static size_t differences(
+        const struct conf *a, const struct conf *b, struct check_findings *f, const char **ret_one)
 {
 	size_t n = a->n_servers != b->n_servers || a->n_binlogs != b->n_binlogs;
 
 	for (size_t i = 0; i < a->n_servers && i < b->n_servers; i++)
-		compare(a->servers[i], b->servers[i], f, &n);
+		compare(a->servers[i], b->servers[i], f, ret_one, &n);
 	for (size_t i = 0; i < a->n_binlogs && i < b->n_binlogs; i++)
-		compare(a->binlogs[i], b->binlogs[i], f, &n);
+		compare(a->binlogs[i], b->binlogs[i], f, ret_one, &n);
 	return n;
 }
 
@@ -214,6 +216,7 @@ bool migrate_read_back(const struct conf *was, const char *text, const char *glo
 	AUTO(free) char *path = xasprintf("/proc/self/fd/%d", fd);
 	AUTO(conf) struct conf *alone = NULL;
 	AUTO(conf) struct conf *with = NULL;
+	const char *one = "the servers";
 	size_t n;
 
 	if (fd < 0)
@@ -221,13 +224,15 @@ bool migrate_read_back(const struct conf *was, const char *text, const char *glo
 	alone = load(path, "/proc/self/no-such-file", e);
 	if (!alone)
 		return err_ctx(e, "what was converted cannot be read");
-	n = differences(was, alone, NULL);
+	n = differences(was, alone, NULL, &one);
 	if (n)
 		return err_set(e, ERR_PRECOND, 0,
-		        "what was converted does not say the same: %zu settings differ", n);
+		        "what was converted does not say the same: %zu settings differ, among "
+		        "them %s",
+		        n, one);
 	with = load(path, global, e);
 	if (!with)
 		return err_ctx(e, "the file for settings of all clusters");
-	differences(was, with, f);
+	differences(was, with, f, &one);
 	return true;
 }

@@ -14,8 +14,8 @@
  *
  * The old source goes on receiving, so that a semi-sync master does not notice.  Each step before the slave is
  * started is undone when it fails; a slave that has not executed anything of its new source is given back to
- * the old one.  A run that was killed is taken up by the next command (or mhad): its journal is the
- * cluster's own one for moves, so that it never stands in the way of a failover.
+ * the old one.  A run that was killed is taken up by the next one, whatever that was meant to move.  Moves have
+ * a journal of their own, which never stands in the way of a failover.
  */
 #pragma once
 #include <jansson.h>

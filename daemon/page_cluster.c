@@ -60,13 +60,19 @@ static void add_pause(struct str *out, const struct glance *g, const struct glan
 
 static void add_semisync(struct str *out, const struct glance_cluster *c)
 {
-	if (c->ackers < 0)
+	if (!c->semisync)
 		return;
 	add_fact(out, "Semi-sync");
-	str_addf(out, "%d %s, %d %s waiting</dd></div>\n", c->ackers,
-	        c->ackers == 1 ? "slave acknowledges" : "slaves acknowledge",
-	        c->acks_waiting < 0 ? 0 : c->acks_waiting,
-	        c->acks_waiting == 1 ? "commit" : "commits");
+	if (c->semisync_text)
+		page_text(out, c->semisync_text);
+	else
+		str_addf(out, "%d %s, %d needed", c->ackers,
+		        c->ackers == 1 ? "slave acknowledges" : "slaves acknowledge",
+		        c->acks_needed);
+	if (c->acks_waiting > 0)
+		str_addf(out, ", %d %s waiting", c->acks_waiting,
+		        c->acks_waiting == 1 ? "commit" : "commits");
+	str_add(out, "</dd></div>\n");
 }
 
 static void add_facts(struct str *out, const struct glance *g, const struct glance_cluster *c)

@@ -40,7 +40,7 @@ static void add_row(struct str *out, const struct incident_entry *e)
 	add_host(out, e->dead);
 	str_add(out, " <span aria-hidden=\"true\">→</span><span class=\"hide\"> then </span> ");
 	add_host(out, e->fresh);
-	str_add(out, "</td><td data-label=\"Open after\">");
+	str_add(out, "</td><td data-label=\"No writes\">");
 	if (e->opened_ms >= 0)
 		page_exact(out, e->opened_ms);
 	else
@@ -73,7 +73,7 @@ void page_incidents(struct str *out, const struct glance *g, const struct incide
 			        "<table class=\"list\">\n<thead><tr><th scope=\"col\">When</th>"
 			        "<th scope=\"col\">Cluster</th><th scope=\"col\">What</th>"
 			        "<th scope=\"col\">Result</th><th scope=\"col\">Master</th>"
-			        "<th scope=\"col\">Open after</th><th "
+			        "<th scope=\"col\">No writes for</th><th "
 			        "scope=\"col\">Lost</th></tr></thead>\n"
 			        "<tbody>\n");
 		add_row(out, &all[i]);
@@ -119,7 +119,8 @@ static void add_facts(struct str *out, const struct incident_entry *e, const jso
 	add_fact(out, "New master", *e->fresh ? e->fresh : "none");
 	add_fact(out, "Why", e->why);
 	add_fact(out, "Fencing", fence);
-	add_fact(out, "Lost", *e->lost ? e->lost : "nothing that is known of");
+	if (str_is(e->plan, "failover"))
+		add_fact(out, "Lost", *e->lost ? e->lost : "nothing that is known of");
 	add_fact(out, "Error", text_of(error, "text"));
 	add_fact(out, "To do", text_of(error, "hint"));
 	add_fact(out, "Run", e->run);
@@ -198,9 +199,9 @@ static void add_timeline(struct str *out, const json_t *r)
 	if (!json_array_size(steps))
 		return;
 	ends_of(steps, &first, &last);
-	str_add(out,
-	        "<section aria-labelledby=\"h-line\">\n<h2 id=\"h-line\">Timeline</h2>\n"
-	        "<p class=\"muted\">Milliseconds from the first sign that something was wrong, ");
+	str_add(out, "<section aria-labelledby=\"h-line\">\n<h2 id=\"h-line\">Timeline</h2>\n"
+	             "<p class=\"muted\">Milliseconds from the begin, or from the first sign that "
+	             "something was wrong; ");
 	page_exact(out, last - first);
 	str_add(out,
 	        " in all.</p>\n<table class=\"timeline\">\n<thead><tr><th scope=\"col\">Step</th>"
@@ -248,7 +249,8 @@ static void add_hero(struct str *out, const struct incident_entry *e)
 	add_host(out, e->fresh);
 	str_add(out, "</b> ");
 	if (e->opened_ms >= 0) {
-		str_add(out, "took writes again after ");
+		str_add(out, str_is(e->plan, "switch") ? "writes were refused for "
+		                                       : "took writes again after ");
 		page_exact(out, e->opened_ms);
 	}
 	str_add(out, "</p>\n</section>\n");

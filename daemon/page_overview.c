@@ -84,7 +84,7 @@ static void add_sentence(struct str *out, const struct glance_cluster *c)
 		                      : "%zu of %zu slaves do not replicate",
 		        c->n_ill, c->n_replicas);
 	else
-		page_text(out, c->sentence);
+		page_text(out, c->semisync_text ? c->semisync_text : c->sentence);
 	str_add(out, "</p>");
 }
 
@@ -103,7 +103,7 @@ static void add_card(struct str *out, const struct glance *g, const struct glanc
 		str_add(out, "</p>");
 	}
 	add_paused(out, c);
-	page_tree(out, c, false);
+	page_tree(out, c, g->n_clusters == 1);
 	if (c->rank > GLANCE_ODD) {
 		str_add(out, "<p class=\"gate\">");
 		page_would(out, g, c);

@@ -57,33 +57,28 @@ static bool is_program(const char *name, bool mariadb)
 	return is;
 }
 
-struct pair {
-	const char *dump, *client;
-	bool mariadb;
-};
-
-/* The server's own first: others' programs may not know what it has. */
+/* Those of the other family do not know all that this one has, or ask for what it has not. */
 bool prov_programs(
         const struct dialect *d, const char **ret_dump, const char **ret_client, struct err *e)
 {
-	static const struct pair pairs[] = { { "mysqldump", "mysql", false },
-		{ "mariadb-dump", "mariadb", true }, { "mysqldump", "mysql", true } };
+	static const struct {
+		const char *dump, *client;
+		bool mariadb;
+	} pairs[] = { { "mysqldump", "mysql", false }, { "mariadb-dump", "mariadb", true },
+		{ "mysqldump", "mysql", true } };
 	bool mariadb = dialect_family(d) == FAMILY_MARIADB;
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
-		const struct pair *p = &pairs[i];
-
-		/* MySQL before 8 has nothing that MariaDB's programs do not read. */
-		if (p->mariadb != mariadb && (mariadb || dialect_can(d, CAP_CLONE)))
+		if (pairs[i].mariadb != mariadb || !is_program(pairs[i].dump, mariadb) ||
+		        !is_program(pairs[i].client, mariadb))
 			continue;
-		if (!is_program(p->dump, p->mariadb) || !is_program(p->client, p->mariadb))
-			continue;
-		*ret_dump = p->dump;
-		*ret_client = p->client;
+		*ret_dump = pairs[i].dump;
+		*ret_client = pairs[i].client;
 		return true;
 	}
-	err_set(e, ERR_PRECOND, 0, "this host has no %s for a server of %s",
-	        mariadb ? "mariadb-dump and mariadb" : "mysqldump and mysql", dialect_name(d));
+	err_set(e, ERR_PRECOND, 0, "this host has no %s of %s for a server of %s",
+	        mariadb ? "mariadb-dump and mariadb" : "mysqldump and mysql",
+	        mariadb ? "MariaDB" : "MySQL", dialect_name(d));
 	return err_hint(e, "install %s here", mariadb ? "mariadb-client" : "mysql-client");
 }
 

@@ -47,22 +47,31 @@ static void add_quoted(struct str *s, const char *name, const char *value)
 	str_add(s, "\"\n");
 }
 
-static void add_tls(struct str *s, const struct conf_server *c)
+static void add_tls(struct str *s, const struct conf_server *c, bool mariadb)
 {
+	bool verify = c->tls >= DB_TLS_VERIFY_CA;
+
+	if (mariadb)
+		str_add(s, verify ? "ssl-verify-server-cert\n" : "skip-ssl-verify-server-cert\n");
 	if (c->tls >= DB_TLS_REQUIRED)
-		str_add(s, c->tls == DB_TLS_REQUIRED ? "loose-ssl\nloose-ssl-mode=REQUIRED\n"
-		                                     : "loose-ssl\nloose-ssl-mode=VERIFY_CA\n");
-	if (c->tls < DB_TLS_VERIFY_CA)
-		str_add(s, "loose-skip-ssl-verify-server-cert\n");
-	add_quoted(s, "ssl-ca", c->tls >= DB_TLS_VERIFY_CA ? c->tls_ca : NULL);
+		str_add(s, mariadb  ? "ssl\n"
+		           : verify ? "ssl-mode=VERIFY_CA\n"
+		                    : "ssl-mode=REQUIRED\n");
+	add_quoted(s, "ssl-ca", verify ? c->tls_ca : NULL);
 	add_quoted(s, "ssl-cert", c->tls_cert);
 	add_quoted(s, "ssl-key", c->tls_key);
 }
 
+/* What MySQL's programs of all versions need to be told. */
+static const char mysql_options[] =
+        "loose-get-server-public-key\n[mysqldump]\nset-gtid-purged=OFF\n"
+        "loose-column-statistics=0\nno-tablespaces\n";
+
 static char *options(
-        const struct provision *p, const struct conf_server *c, const char *name, struct err *e)
+        const struct dump *d, const struct conf_server *c, const char *name, struct err *e)
 {
-	AUTO(free) char *path = xasprintf("%s/%s.%d.cnf", p->dir, name, (int)getpid());
+	AUTO(free) char *path = xasprintf("%s/%s.%d.cnf", d->p->dir, name, (int)getpid());
+	bool mariadb = repl_is_mariadb(d->target);
 	AUTO_STR struct str s = STR_INIT;
 	AUTO_FD int fd = -1;
 	bool fine;
@@ -70,11 +79,9 @@ static char *options(
 	str_addf(&s, "[client]\nhost=%s\nport=%d\nprotocol=tcp\n", c->ip, c->port);
 	add_quoted(&s, "user", c->user);
 	add_quoted(&s, "password", c->password);
-	add_tls(&s, c);
-	str_add(&s, "loose-get-server-public-key\ndefault-character-set=utf8mb4\nmax-allowed-"
-	            "packet=1G\n"
-	            "[mysqldump]\nloose-set-gtid-purged=OFF\nloose-column-statistics=0\n"
-	            "loose-no-tablespaces\n");
+	add_tls(&s, c, mariadb);
+	str_addf(&s, "default-character-set=utf8mb4\nmax-allowed-packet=1G\n%s",
+	        mariadb ? "" : mysql_options);
 	unlink(path);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	fine = fd >= 0 && write(fd, s.p, s.len) == (ssize_t)s.len;
@@ -263,8 +270,8 @@ static bool copy(struct dump *d, struct provision_place *ret, struct err *e)
 {
 	if (!prov_programs(repl_dialect(d->target), &d->dump, &d->client, e) || !read_schemas(d, e))
 		return false;
-	d->donor_file = options(d->p, d->p->donor, "donor", e);
-	d->target_file = d->donor_file ? options(d->p, d->p->target, "target", e) : NULL;
+	d->donor_file = options(d, d->p->donor, "donor", e);
+	d->target_file = d->donor_file ? options(d, d->p->target, "target", e) : NULL;
 	if (!d->target_file || !stop_target(d, e) || !let_us_write(d, e) || !drop_all(d, e) ||
 	        !hold(d, ret, e))
 		return false;

@@ -621,9 +621,11 @@ static bool take_up(struct run *r, const json_t *lines, run_restore_fn restore, 
 	r->resumed = true;
 	free(r->name);
 	r->name = xstrdup(json_string_value(json_object_get(head, "run")));
-	if (!plan || !str_is(plan, r->plan->name))
-		return err_set(e, ERR_PRECOND, 0, "run %s in the journal is a %s", r->name,
+	if (!plan || !str_is(plan, r->plan->name)) {
+		err_set(e, ERR_PRECOND, 0, "run %s in the journal is a %s", r->name,
 		        plan ? plan : "?");
+		return err_hint(e, "mhactl %s %s takes it up", plan ? plan : "report", r->cluster);
+	}
 	if (restore)
 		restore(r->ctx, "", RUN_BEGAN, json_object_get(head, "facts"));
 	json_array_foreach (lines, i, line)

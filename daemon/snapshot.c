@@ -325,6 +325,7 @@ struct snapshot *snapshot_new(const struct conf *c)
 		v->conf = c->servers[i];
 		v->state = SNAPSHOT_SKIPPED;
 		v->parallel_workers = v->max_allowed_packet = -1;
+		v->auto_increment = v->auto_offset = -1;
 		v->semisync_wait_count = v->semisync_timeout_ms = v->semisync_clients = -1;
 	}
 	return s;

@@ -137,6 +137,7 @@ struct snapshot_server {
 	uint32_t gtid_domain;  /* MariaDB */
 	int64_t parallel_workers;   /* -1 = not known */
 	int64_t max_allowed_packet; /* -1 = not known */
+	int64_t auto_increment, auto_offset; /* step and first value of new ids; -1 = not known */
 	const char *datadir;
 	const char *binlog_basename;       /* "/var/lib/mysql/mysql-bin": always a whole path */
 	const char *relay_basename;        /* likewise */

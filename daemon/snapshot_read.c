@@ -137,6 +137,8 @@ static void take_identity(struct reader *r)
 	s->gtid_strict = tri(var(r, VAR_GTID_STRICT));
 	s->gtid_domain = (uint32_t)unsigned_number(var(r, VAR_GTID_DOMAIN));
 	s->parallel_workers = number(var(r, VAR_PARALLEL_WORKERS));
+	s->auto_increment = number(var(r, VAR_AUTO_INCREMENT));
+	s->auto_offset = number(var(r, VAR_AUTO_OFFSET));
 	s->max_allowed_packet = number(var(r, VAR_MAX_ALLOWED_PACKET));
 	s->semisync_source_enabled = tri(var(r, VAR_SEMISYNC_SOURCE_ENABLED));
 	s->semisync_replica_enabled = tri(var(r, VAR_SEMISYNC_REPLICA_ENABLED));

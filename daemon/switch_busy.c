@@ -191,6 +191,42 @@ bool sw_kill_clients(
 	return res != NULL;
 }
 
+/*
+ * MySQL 5.6 locks all tables by closing them first, which waits for who reads one; and whoever wants that
+ * table waits behind, even when the lock was given up, until that reader has ended.
+ */
+static bool waits_for_reads(const struct repl *r)
+{
+	return !repl_is_mariadb(r) && !dialect_can(repl_dialect(r), CAP_SUPER_READ_ONLY);
+}
+
+void sw_end_readers(struct planned *p, struct repl *r, int64_t deadline)
+{
+	AUTO(db_result) struct db_result *res = NULL;
+	int n = 0;
+
+	if (!waits_for_reads(r))
+		return;
+	res = ask(r, "SHOW FULL PROCESSLIST", deadline, NULL);
+	for (size_t i = 0; res && i < db_rows(res); i++) {
+		session_id id = strtoull(db_get(res, i, "Id"), NULL, 10);
+		const char *state = db_get(res, i, "State");
+		AUTO(free) char *sql = xasprintf("KILL QUERY %llu", id);
+		struct db *db = NULL;
+
+		if (!is_at_work(res, i) || is_session(r, id) || sw_is_ours(p, id) ||
+		        (state && str_starts(state, "Waiting for ")))
+			continue;
+		log_session(res, i);
+		db = repl_db(r, deadline, NULL);
+		n += db && db_exec(db, sql, NULL);
+	}
+	if (n)
+		log_warning("%d statements that held the lock of all tables up were ended: all who "
+		            "want those tables would wait for them",
+		        n);
+}
+
 /* ---- the check ---- */
 
 static bool check_orig(struct planned *p, int64_t deadline, struct err *e)
@@ -199,7 +235,7 @@ static bool check_orig(struct planned *p, int64_t deadline, struct err *e)
 	int64_t limit = p->o.updates_limit_s;
 	struct busy b = { .n = 0 };
 
-	if (!r || !find_statements(p, r, true, limit + 1, deadline, &b, e) ||
+	if (!r || !find_statements(p, r, !waits_for_reads(r), limit + 1, deadline, &b, e) ||
 	        !find_transactions(p, r, limit + 1, deadline, &b, e))
 		return false;
 	if (!b.n)

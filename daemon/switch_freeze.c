@@ -131,8 +131,10 @@ static void end_session(struct planned *p, uint64_t id)
 
 		if (!db_value(db, ask, &left, NULL) || str_is(left, "0") ||
 		        clock_left(deadline) == 0)
-			return;
+			break;
 	}
+	if (!p->orig_super)
+		sw_end_readers(p, r, clock_in(GONE_MS));
 }
 
 SW_STEP(sw_freeze)
@@ -152,6 +154,7 @@ SW_STEP(sw_freeze)
 	}
 	if (id)
 		end_session(p, id);
+	repl_close(TAKE(p->orig->repl)); /* nothing is locked by it any more */
 	err_ctx(e, "writes to %s could not be stopped in time", p->orig->conf->hostinfo);
 	return err_hint(e, "a statement or a commit stands in the way: SHOW PROCESSLIST on %s",
 	        p->orig->conf->hostname);

@@ -109,6 +109,8 @@ bool sw_check_busy(struct planned *p, struct run_io *io, struct err *e);
 /* One round of KILL for all clients of the old master: *ret_left were there. */
 bool sw_kill_clients(
         struct planned *p, struct repl *by, int64_t deadline, int *ret_left, struct err *e);
+/* After a lock of all tables that did not come in time: those who held it up, where that must be. */
+void sw_end_readers(struct planned *p, struct repl *r, int64_t deadline);
 bool sw_is_ours(const struct planned *p, unsigned long long id);
 
 /* ---- steps ---- */

@@ -338,11 +338,16 @@ SW_STEP(sw_flush)
 	struct db *db = r ? repl_db(r, sw_until(io, ASK_MS), e) : NULL;
 
 	log_info("Executing FLUSH NO_WRITE_TO_BINLOG TABLES. This may take long time..");
-	if (!db || !db_exec(db, "SET SESSION lock_wait_timeout=1", e) ||
-	        !db_exec(db, "FLUSH NO_WRITE_TO_BINLOG TABLES", e))
+	if (!db || !db_exec(db, "SET SESSION lock_wait_timeout=1", e))
 		return false;
-	log_info(" ok.");
-	return true;
+	if (db_exec(db, "FLUSH NO_WRITE_TO_BINLOG TABLES", e)) {
+		log_info(" ok.");
+		return true;
+	}
+	r = sw_other(p->orig, sw_until(io, ASK_MS), NULL);
+	if (r)
+		sw_end_readers(p, r, sw_until(io, ASK_MS));
+	return false;
 }
 
 /* ---- ready ---- */

@@ -13,7 +13,7 @@
 
 enum {
 	HOOK_PROCEED = 10,
-	AGAIN_MS = 50, /* whoever comes again at once costs more time than he loses */
+	AGAIN_MS = 50,    /* whoever comes again at once costs more time than he loses */
 	LINGER_MS = 1000, /* so long those that were told to go may need for it */
 };
 

@@ -107,6 +107,8 @@ enum {
 	X(SEMISYNC_OFF, "semisync-off", 0, WARNING, 0)                                             \
 	X(SEMISYNC_ONE_SIDED, "semisync-one-sided", 0, INFO, 0)                                    \
 	X(SEMISYNC_SOURCE_ON_SLAVE, "semisync-source-on-slave", 0, INFO, 0)                        \
+	X(RING_BROKEN, "ring-broken", 0, WARNING, 0)                                               \
+	X(AUTO_INCREMENT, "auto-increment", 0, WARNING, 0)                                         \
 	X(CANDIDATE_CONTRADICTION, "candidate-contradiction", 0, WARNING, 0)                       \
 	X(UNKNOWN_SLAVE, "unknown-slave", 0, WARNING, 0)                                           \
 	X(ACCOUNT_DENIED, "account-denied", 0, WARNING, 0)

@@ -758,6 +758,47 @@ static void check_semisync_slave(struct topology_work *w, const struct topology_
 		        topology_host(v));
 }
 
+/* The half of a ring that matters only once the other one is the master. */
+static void check_ring(struct topology_work *w, const struct topology_server *v)
+{
+	const struct topology_server *m = w->t->master;
+	if (v->role != TOPOLOGY_CO_MASTER || !topology_is_live(v) || !topology_is_live(m) ||
+	        m->source != v)
+		return;
+	const struct snapshot_channel *ch = m->channel;
+	if (ch->io_running == IO_YES && ch->sql_running)
+		return;
+	add(w, TOPOLOGY_RING_BROKEN, m, "repair it there, then START SLAVE",
+	        "Master %s and co-master %s follow each other, but %s does not replicate: its %s. "
+	        "After a "
+	        "switch it would miss what %s writes.",
+	        topology_host(m), topology_host(v), topology_host(m),
+	        !ch->sql_running ? "applier is stopped" : "receiver is not connected",
+	        topology_host(v));
+}
+
+/* Ids that both could give: while one takes writes nothing happens, but what of it is on its way at a
+ * promotion clashes. */
+static void check_ids(struct topology_work *w, const struct topology_server *v)
+{
+	const struct topology_server *m = w->t->master;
+	if (v->role != TOPOLOGY_CO_MASTER || !topology_is_live(v) || !topology_is_live(m))
+		return;
+	const struct snapshot_server *a = m->snap, *b = v->snap;
+	if (a->auto_increment < 1 || b->auto_increment < 1)
+		return;
+	if (a->auto_increment > 1 && a->auto_increment == b->auto_increment &&
+	        a->auto_offset % a->auto_increment != b->auto_offset % b->auto_increment)
+		return;
+	add(w, TOPOLOGY_AUTO_INCREMENT, v,
+	        "auto_increment_increment=2 on both, auto_increment_offset=1 and 2",
+	        "Masters %s and %s may give the same ids: auto_increment_increment and offset are "
+	        "%lld "
+	        "and %lld, and %lld and %lld.",
+	        topology_host(m), topology_host(v), (long long)a->auto_increment,
+	        (long long)a->auto_offset, (long long)b->auto_increment, (long long)b->auto_offset);
+}
+
 static void check_file(struct topology_work *w, const struct topology_server *v)
 {
 	const struct conf_server *c = v->snap->conf;
@@ -811,6 +852,8 @@ void topology_check(struct topology_work *w)
 	for_each(w, check_rewound);
 	check_semisync_master(w);
 	for_each(w, check_semisync_slave);
+	for_each(w, check_ring);
+	for_each(w, check_ids);
 	for_each(w, check_file);
 	for_each(w, check_account);
 	check_strangers(w);

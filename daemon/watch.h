@@ -167,6 +167,12 @@ const struct conf_server *watch_absent(const struct watch *w);
 void watch_begin(struct watch *w);
 void watch_end(struct watch *w, const struct conf_server *now, const struct err *why);
 
+/*
+ * A failover that somebody else has carried out: `now` is the master, the one of before is absent.  Nothing
+ * happens when it is known already, or while a failover of our own goes on.
+ */
+void watch_adopt(struct watch *w, const struct conf_server *now, const char *by);
+
 /* Orders of a person.  for_ms: CLOCK_NEVER = until resumed. */
 void watch_pause(struct watch *w, int64_t for_ms, const char *reason, const char *by);
 bool watch_resume(struct watch *w, const char *by); /* false: it was not paused */

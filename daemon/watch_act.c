@@ -91,3 +91,21 @@ void watch_end(struct watch *w, const struct conf_server *now, const struct err 
 	watch_tree_read(w);
 	watch_judge(w);
 }
+
+void watch_adopt(struct watch *w, const struct conf_server *now, const char *by)
+{
+	const struct conf_server *old = w->master;
+
+	if (now == old || w->state == WATCH_FAILING_OVER)
+		return;
+	watch_log_event(w, LOG_EV_MASTER_CHANGED, "the master is %s now, by a failover of %s.",
+	        now->hostinfo, by);
+	watch_note(w, "master", by, "%s, it was %s", now->hostinfo, old ? old->hostinfo : "?");
+	w->flap_known = false;
+	w->absent = old;
+	watch_set_master(w, now);
+	watch_keep_save(w);
+	watch_gate_refresh(w);
+	watch_tree_read(w);
+	watch_judge(w);
+}

@@ -196,7 +196,10 @@ static void got_sight(void *arg, const struct witness_answer *a)
 		if (!str_is(link_name(x->link), a->name))
 			continue;
 		keep_sight(w, a, &x->sight, &x->asked);
-		x->missed = a->silent ? a->asked : 0;
+		if (!a->silent)
+			x->missed = 0;
+		else if (!x->missed || a->heard > x->missed)
+			x->missed = a->asked;
 		x->silent_since = a->silent && a->heard ? a->heard : x->missed;
 	}
 	watch_judge(w);

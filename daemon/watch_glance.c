@@ -121,7 +121,7 @@ static void add_gates(const struct watch *w, struct arena *a, struct glance_clus
 	ret->gates = all;
 }
 
-static void add_figures(const struct watch *w, struct glance_cluster *ret)
+static void add_figures(const struct watch *w, struct arena *a, struct glance_cluster *ret)
 {
 	ret->looks.bounds_us = watch_self_bounds_us;
 	memcpy(ret->looks.counts, w->figures.counts, sizeof(ret->looks.counts));
@@ -130,7 +130,12 @@ static void add_figures(const struct watch *w, struct glance_cluster *ret)
 	ret->took_us = w->look.took_us;
 	ret->last_good = w->probe.last_good;
 	ret->acks_waiting = w->probe.acks_waiting;
-	ret->ackers = w->probe.ackers;
+	ret->semisync = w->semisync.enabled;
+	ret->ackers = w->semisync.clients < 0 ? 0 : (int)w->semisync.clients;
+	ret->acks_needed = (int)w->semisync.count;
+	ret->semisync_text = w->semisync.enabled && w->semisync.fallen
+	                             ? arena_strdup(a, w->semisync.text)
+	                             : NULL;
 }
 
 void watch_glance(const struct watch *w, struct arena *a, struct glance_cluster *ret)
@@ -151,7 +156,7 @@ void watch_glance(const struct watch *w, struct arena *a, struct glance_cluster 
 	ret->paused_until = w->pause.on ? w->pause.until : 0;
 	ret->pause_reason = w->pause.on ? arena_strdup(a, w->pause.reason) : "";
 	ret->paused_by = w->pause.on ? arena_strdup(a, w->pause.by) : "";
-	add_figures(w, ret);
+	add_figures(w, a, ret);
 	add_gates(w, a, ret);
 	add_servers(w, a, ret);
 }

@@ -130,7 +130,9 @@ struct walk {
 	const struct find_spec *s;
 	struct at at;
 	uint64_t events;
-	bool inside; /* an event in front of the position has been seen */
+	bool inside;  /* an event in front of the position has been seen */
+	bool guess;   /* `at` was added up */
+	bool guessed; /* so was the place that was found, and no event behind it has proved it yet */
 	bool found;
 	struct find_place place;
 };
@@ -138,13 +140,18 @@ struct walk {
 /* Where the source is behind the event; false for what says nothing of that. */
 static bool moves(struct walk *w, const struct binlog_event *ev)
 {
+	w->guess = false;
 	if (rotates(w->s, ev, &w->at))
 		return true;
 	if (ev->type == BINLOG_FORMAT || ev->type == BINLOG_ROTATE || !of_source(w->s, ev))
 		return false;
 	if (ev->type == BINLOG_GTID_LIST && !ev->end_pos)
 		return false;
-	/* MariaDB 11 writes no position inside of a transaction. */
+	/*
+	 * MariaDB 11 writes no position inside of a transaction.  Added up it is wrong where the source
+	 * compresses events: replicas keep them unpacked.
+	 */
+	w->guess = !ev->end_pos;
 	w->at.pos = ev->end_pos ? ev->end_pos : w->at.pos + ev->size;
 	return true;
 }
@@ -183,8 +190,11 @@ static bool look_at(struct walk *w, size_t i, const struct binlog_event *ev, str
 	if (!moves(w, ev))
 		return true;
 	c = cmp(&w->at, w->s->file, w->s->pos, &same);
-	if (same && c == 0) {
+	if (w->found && w->guessed && !w->guess && same && c <= 0)
+		w->found = false;
+	if (same && c == 0 && !w->found) {
 		w->found = true;
+		w->guessed = w->guess;
 		w->place.index = i;
 		w->place.offset = ev->offset + ev->size;
 		w->place.nothing_follows = true;
@@ -192,7 +202,8 @@ static bool look_at(struct walk *w, size_t i, const struct binlog_event *ev, str
 		return true;
 	} else if (w->found) {
 		w->place.nothing_follows = false;
-	} else if (same && c > 0) {
+		w->guessed &= w->guess;
+	} else if (same && c > 0 && !w->guess) {
 		return passed(w, i, e);
 	}
 	w->inside = true;
@@ -208,7 +219,7 @@ static bool walk_log(struct walk *w, size_t i, struct err *e)
 	struct err why = { 0 };
 	bool ok = open_log(w->s, i, &l, e);
 
-	while (ok && !(w->found && !w->place.nothing_follows) &&
+	while (ok && !(w->found && !w->place.nothing_follows && !w->guessed) &&
 	        (n = binlog_next(l.b, &ev, &why)) == BINLOG_EVENT)
 		ok = look_at(w, i, &ev, e);
 	close_log(&l);
@@ -229,7 +240,7 @@ static bool walk_from(struct walk *w, size_t i, const struct at *begins, struct 
 	memcpy(w->place.source_file, begins->file, sizeof(w->place.source_file));
 	if (!logs_have_no_gap(logs, i, e))
 		return false;
-	for (; i < logs->files.len && (!w->found || w->place.nothing_follows); i++)
+	for (; i < logs->files.len && (!w->found || w->place.nothing_follows || w->guessed); i++)
 		if (!walk_log(w, i, e))
 			return false;
 	return w->found ||

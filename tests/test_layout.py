@@ -31,7 +31,7 @@ GROUPS = [
     {"verdict", "evidence"},
     {"catchup", "repl", "fan"},
     {"run"},
-    {"failover", "aftermath", "incident", "switch"},
+    {"failover", "aftermath", "incident", "flatten", "move", "semisync", "switch"},
     {"watch"},
     {"act"},
     {"fleet"},

@@ -8,10 +8,29 @@ import shutil
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
-from .util import LabError, Unavailable
+from .fetch import cache
+from .util import LabError, Unavailable, locked, sh
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def axe():
+    """The text of axe-core, the accessibility checker, fetched once; Unavailable when it cannot be had."""
+    file = cache() / "axe.min.js"
+    with locked(cache() / "axe.lock"):
+        if not file.exists():
+            if not shutil.which("npm"):
+                raise Unavailable("axe-core cannot be fetched: there is no npm")
+            with tempfile.TemporaryDirectory() as work:
+                try:
+                    sh("npm", "pack", "--loglevel=error", "axe-core@4", cwd=work, timeout=60, env={**os.environ, "npm_config_cache": f"{work}/cache"})
+                    sh("tar", "-xzf", next(Path(work).glob("*.tgz")), "-C", work, "package/axe.min.js")
+                except (LabError, OSError, subprocess.SubprocessError, StopIteration) as e:
+                    raise Unavailable(f"axe-core cannot be fetched: {' '.join(str(e).split())[-200:]}") from None
+                shutil.move(f"{work}/package/axe.min.js", file)
+    return file.read_text()
 
 
 class Browser:

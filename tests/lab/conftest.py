@@ -24,15 +24,19 @@ WANTED = os.environ.get("MHAD_LAB_FLAVOURS", ",".join(FLAVOURS)).split(",")
 # What the default run leaves to MHAD_FULL=1, to stay within its time.  The flavours left out here differ from the ones
 # kept in little that these tests are about; each is in the default run of many other tests.
 QUICK = {
+    "test_move.py": {"ma1011", "my97"},
+    "test_semisync.py": {"ma118", "my97"},
     "test_failover.py": {"ma1011", "my97"},
     "test_repl.py": {"ma1011", "my97"},
     "test_probe.py": {"ma118", "my97", "my56"},
     "test_act.py": {"ma1011", "my97", "my56"},
     "test_node_apply.py": {"ma1011", "my97"},
     "test_node_find.py": {"ma118", "my56"},
+    "test_switch.py": {"my97", "my56"},
 }
 # Fault matrices: one of so many, spread over the matrix.
-SAMPLED = {"test_killed_at": 8, "test_killed_at_on_all": 24, "test_killed_without_the_disk": 12}
+SAMPLED = {"test_move_killed_at": 16, "test_move_killed_at_on_all": 20,
+           "test_killed_at": 8, "test_killed_at_on_all": 24, "test_killed_without_the_disk": 12}
 
 
 def is_left_out(item, counts):

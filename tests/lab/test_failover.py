@@ -545,8 +545,8 @@ def test_delayed_slave(lab, flavour, mode):
 
 
 # ---- the old master comes back ------------------------------------------------------------------
-EARLY = "read confirm check lock count elect vip_off".split()
-LATE = "close fence freeze latest save apply seen record detach open vip_on slaves stays cleanup".split()
+EARLY = "read confirm check lock count elect".split()
+LATE = "vip_off close fence freeze latest save apply seen record detach open vip_on slaves stays cleanup".split()
 
 
 def comes_back_at(lab, flavour, mode, step):
@@ -558,9 +558,10 @@ def comes_back_at(lab, flavour, mode, step):
     load = lab.writer().wait(50)
     db1.kill()
     run = fo.switch(env={"MHAD_FAILPOINT": f"{step}:begin=sleep:6000"}, wait=False)
-    before = ([None] + [s for s in STEPS if s != "power_off"])[STEPS.index(step) - (STEPS.index(step) > STEPS.index("power_off"))]
-    lab.until(f"it waits for {step}", lambda: f'"end":"{before}"' in fo.journal().read_text().replace(" ", "")
-              if before and fo.journal().exists() else step == "read", 20)
+    steps = [None, *(s for s in STEPS if s != "power_off")]
+    before = {steps[steps.index(step) - 1], "vip_off" if step in LATE[1:] else None} - {None}
+    has = lambda: fo.journal().read_text().replace(" ", "") if fo.journal().exists() else ""
+    lab.until(f"it waits for {step}", lambda: all(f'"end":"{s}"' in has() for s in before), 20)
     db1.host.run(["mha-node", "release", f"--port={db1.port}"])
     db1.start()
     back = time.monotonic()
@@ -571,14 +572,14 @@ def closed_after(lab, flavour, mode, step):
     fo, load, run, back = comes_back_at(lab, flavour, mode, step)
     db1, db2, db3 = fo.cluster
     r = run.wait(60)
-    print(r.err)
     load.wait(20, server=db2, since=back)
     record = fo.report()
     assert r.rc == 0 and record["result"] == "success", str(r)
     assert any("the old master db1" in n and "is back, and took writes: it was made read-only" in n for n in record["notes"]) or \
         not db1.running, f"{record['notes']}"
     assert not db1.running or db1.variable("read_only") == 1
-    validate.everything(db2, [db3], load, old=db1, since=back, vip=True)
+    # as long as it has the address it may take a write for a moment: such a row is not lost
+    validate.everything(db2, [db3], load, old=db1, since=time.monotonic() if step == "vip_off" else back, vip=True)
 
 
 @pytest.mark.parametrize("step", ["freeze", "detach", "slaves"])
@@ -604,7 +605,7 @@ def refused_after(lab, flavour, mode, step):
     assert not fo.flag("error") and not fo.flag("complete") and not fo.journal().exists()
 
 
-@pytest.mark.parametrize("step", ["vip_off"])
+@pytest.mark.parametrize("step", ["elect"])
 def test_the_old_master_is_back_in_time(lab, step):
     refused_after(lab, "my97", "gtid", step)
 

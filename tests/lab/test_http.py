@@ -64,10 +64,10 @@ def test_incidents(served):
 
 @pytest.mark.parametrize("path", ["/api/v1/clusters/nobody", "/api/v1/incidents/c0001-20261120-0", "/api/v1/incidents/..%2f..%2fetc%2fpasswd",
                                   "/api/v1/incidents/%2e%2e", "/api/v1/nothing", "/clusters/nobody", "/incidents/no", "/static/../page.css",
-                                  "/static/", "/clusters/", "/nothing", "//", "/%00"])
+                                  "/static/", "/clusters/", "/nothing", "//"])
 def test_not_found(served, path):
     a = served.web.get(path)
-    assert a.status == 404, a.text
+    assert a.status == 404, a.text[:200]
     if path.startswith("/api/"):
         check(a.json(), "error")
 
@@ -164,6 +164,7 @@ def test_a_stream_that_is_not_read_holds_up_nobody(served):
         assert s.web.get("/api/v1/clusters").status == 200
 
 
+@pytest.mark.slow
 def test_too_many(served):
     """Connections beyond the limit wait or are refused; those that are silent are ended."""
     with Served(clusters=3) as s:

@@ -10,6 +10,7 @@ import pytest
 from . import fault, validate
 from .flavour import flavour as find_flavour
 from .mhad import Mhad
+from .test_repl import OPTIONS, options
 
 SETUP = """
 CREATE DATABASE shop;
@@ -203,6 +204,24 @@ def test_plan_changes_nothing(lab):
     plan = json.loads(m.ctl("plan", "move", "db4", "--below=db3", "--json").out)
     assert [(x["from"][:3], x["to"][:3], x["how"]) for x in plan["moves"]] == [("db2", "db1", "up"), ("db1", "db3", "down")]
     assert below(m.cluster) == BRANCHES
+
+
+def test_options_stay(lab, flavour, mode):
+    """All that CHANGE can set stays as it was, on the way up and down again."""
+    m = start(lab, flavour, mode, servers=4)
+    db1, db2, _, db4 = m.cluster
+    db4.stop_slave()
+    db4.sql(f"{db4.flavour.change} TO {OPTIONS[flavour].replace('DELAY=1', 'DELAY=0').replace('%', db4.flavour.master)}"
+            if flavour != "my97" else "CHANGE REPLICATION SOURCE TO SOURCE_HEARTBEAT_PERIOD=3.5, SOURCE_RETRY_COUNT=77, "
+            "SOURCE_CONNECT_RETRY=5, REQUIRE_ROW_FORMAT=1, SOURCE_COMPRESSION_ALGORITHMS='zstd,uncompressed'")
+    db4.start_slave()
+    lab.until("it replicates", db4.replicating)
+    was = options(db4)
+    m.flatten()
+    assert options(db4) == was
+    m.move(db4, db2)
+    assert options(db4) == was
+    equal(m.cluster)
 
 
 # ---- killed, and taken up ---------------------------------------------------------------------------------------------

@@ -20,7 +20,14 @@
 #include "db.h"
 #include "str.h"
 
-enum { MOST = 8, AGAIN_US = 500, COME_BACK_US = 5000, APART = 10000000, CONNECT_MS = 50, QUERY_MS = 20000 };
+enum {
+	MOST = 8,
+	AGAIN_US = 500,
+	COME_BACK_US = 5000,
+	APART = 10000000,
+	CONNECT_MS = 15,
+	QUERY_MS = 20000
+};
 
 struct target {
 	char host[64];

@@ -139,7 +139,12 @@ static void fill(struct arena *a, int i, const struct kind *k, struct glance_clu
 		.pause_reason = "",
 		.paused_by = "",
 		.acks_waiting = i % 2 ? 0 : -1,
-		.ackers = i % 2 ? 2 : -1,
+		.semisync = i % 2,
+		.ackers = i % 3,
+		.acks_needed = 1,
+		.semisync_text = i == 9 && tool.ill ? "the master has fallen back to asynchronous: "
+		                                      "no slave acknowledges"
+		                                    : NULL,
 		.blocked_by = -1,
 		.master = -1,
 		.last_opened_ms = -1 };
@@ -282,6 +287,7 @@ int main(int argc, char **argv)
 		s[i] = loop_signal_new(tool.loop, signals[i], on_signal, NULL);
 	tool.http = http_new(tool.loop, -1, answer, NULL, &e);
 	configure();
+	log_info("ready");
 	loop_run(tool.loop);
 	http_free(tool.http);
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)

@@ -315,6 +315,10 @@ static bool set_server_key(struct target *t, const char *k, const char *v)
 		s->semisync_replica_enabled = s->semisync_replica_on = tri(v);
 	else if (str_is(k, "semisync_clients"))
 		s->semisync_clients = (int64_t)num(v);
+	else if (str_is(k, "auto_increment"))
+		s->auto_increment = (int64_t)num(v);
+	else if (str_is(k, "auto_offset"))
+		s->auto_offset = (int64_t)num(v);
 	else if (str_is(k, "semisync_wait"))
 		s->semisync_wait_count = (int64_t)num(v);
 	else if (str_is(k, "repl_user"))
@@ -509,7 +513,7 @@ static void read_line(struct fixture *f, const char *line)
 	}
 }
 
-static char *read_text(const char *path)
+static __attribute__((unused)) char *read_text(const char *path)
 {
 	FILE *file = fopen(path, "re");
 	if (!file)

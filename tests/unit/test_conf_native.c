@@ -175,6 +175,8 @@ static void reach_is_enforced(void **state)
 	assert_int_equal(problem_line(true, "shop.conf", "move it into the blocks of servers"), 2);
 	fails("servers = ( { hostname = \"a\"; init_conf_load_script = \"x\"; } );", 1,
 	        "move it into the defaults");
+	fails_in_defaults("http_listen = \"off\";", "http_listen has no effect here");
+	assert_int_equal(problem_line(true, "shop.conf", "move it into mhad.conf"), 2);
 }
 
 static void includes_are_refused(void **state)
