@@ -198,6 +198,7 @@ check: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
 	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile $(TESTS) $(PYTEST_ARGS)
 
+check-full: DEPS := full
 check-full: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=address unit-build all

@@ -276,3 +276,29 @@ bool binlog_rows_count(struct binlog_counter *c, const struct binlog_rows *r, ui
 	}
 	return count_images(t, r, images, ret_rows);
 }
+
+bool binlog_rows_each(
+        struct binlog_counter *c, const struct binlog_rows *r, binlog_row_fn *fn, void *ctx)
+{
+	const struct table *t = find(c, r->table_id);
+	struct cur at = { (const uint8_t *)r->images.p, r->images.len, false };
+
+	if (!t || r->columns != t->columns || r->images.len < r->images_size || r->compressed ||
+	        r->partial)
+		return false;
+	while (at.left) {
+		struct binlog_bytes one[2] = { { (const char *)at.p, 0 }, { NULL, 0 } };
+
+		if (!skip_image(&at, t, r->before))
+			return false;
+		one[0].len = (size_t)((const char *)at.p - one[0].p);
+		one[1].p = (const char *)at.p;
+		if (r->after && !skip_image(&at, t, r->after))
+			return false;
+		one[1].len = (size_t)((const char *)at.p - one[1].p);
+		if (!one[0].len)
+			return false;
+		fn(ctx, one[0], one[1]);
+	}
+	return true;
+}

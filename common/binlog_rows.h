@@ -30,3 +30,11 @@ void binlog_rows_map(struct binlog_counter *c, const struct binlog_table_map *t)
  */
 bool binlog_rows_count(struct binlog_counter *c, const struct binlog_rows *r, uint64_t *ret_rows,
         struct binlog_bytes *ret_db, struct binlog_bytes *ret_table) MUST_USE;
+
+/*
+ * One row after the other: its image in r->images, or for updates both of them.  False: it is not known where they end,
+ * or they are compressed, partial, or beyond the window.
+ */
+typedef void binlog_row_fn(void *ctx, struct binlog_bytes before, struct binlog_bytes after);
+bool binlog_rows_each(struct binlog_counter *c, const struct binlog_rows *r, binlog_row_fn *fn,
+        void *ctx) MUST_USE;

@@ -8,6 +8,7 @@
  */
 #include "conf.h"
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "conf_internal.h"
@@ -533,6 +534,13 @@ struct conf *conf_load_global(const char *path, struct err *e)
 	const struct conf_opts o = { .path = path, .force_format = CONF_NATIVE };
 
 	return load_with(&o, NULL, load_global, e);
+}
+
+/* The servers are ours to write to, as long as nobody else has seen them. */
+void conf_use_workdir(struct conf *c, const char *dir)
+{
+	for (size_t i = 0; dir && i < c->n_servers; i++)
+		((struct conf_server *)(uintptr_t)c->servers[i])->manager_workdir = dir;
 }
 
 void conf_free(struct conf *c)

@@ -122,6 +122,8 @@ struct conf *conf_load(
  * not there leaves the built-in defaults.  Returns owned, NULL with ERR_CONFIG.
  */
 struct conf *conf_load_global(const char *path, struct err *e) MUST_USE;
+/* --manager_workdir=DIR, which beats the setting: right after loading.  `dir` outlives `c`; NULL leaves it. */
+void conf_use_workdir(struct conf *c, const char *dir);
 void conf_free(struct conf *c); /* NULL is fine; wipes secrets */
 CLEANUP_FN(conf, struct conf *, conf_free)
 

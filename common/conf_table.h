@@ -39,6 +39,7 @@
 #define CONF_CTYPE_LEVEL  int
 
 enum conf_fence { CONF_FENCE_BEST_EFFORT, CONF_FENCE_REQUIRED };
+enum conf_auto_rejoin { CONF_REJOIN_NEVER, CONF_REJOIN_CLEAN };
 enum conf_detection { CONF_DETECT_MHA, CONF_DETECT_CORROBORATED };
 enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 /* tls holds an enum db_tls; ssh_host_keys and ssh_transport hold the enums of these names. */
@@ -211,6 +212,11 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"Most that a failover may lose of what cannot be read any more: a number of transactions, or " \
 		"of bytes (\"10MB\"); 0: none, so that a master whose disk cannot be read is not replaced; " \
 		"none given: no limit, as in MHA. What is lost is in the report in any case.") \
+	KEY(auto_rejoin, ENUM, INHERIT, CONF_WORDS("never", "clean"), "never", \
+		"never", /* enum conf_auto_rejoin */ \
+		"What becomes of an old master that comes back after a failover: clean makes it a slave of the " \
+		"new one when it has nothing of its own and its host did not go down in a way that could have " \
+		"parted its data from its binlog; else, and with never, a person decides (mhactl rejoin).") \
 	KEY(open_without_acker, BOOL, INHERIT, CONF_ANY, "1", "1", \
 		"With semi-sync: open the new master at once, without waiting for a slave that acknowledges.") \
 	KEY(catchup_timeout, MSEC, INHERIT, CONF_RANGE(1000, 604800000), "1h", "1h", \

@@ -3,12 +3,15 @@
  * act - between a watch and the failover engine.  Runs on: loop.
  */
 #include "act.h"
+#include "act_events.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "aftermath.h"
 #include "guard.h"
+#include "history.h"
 #include "log.h"
+#include "rejoin.h"
 #include "str.h"
 
 struct act {
@@ -21,15 +24,63 @@ struct act {
 	bool orphan; /* act_free() while it ran: the process ends, and the journal has all */
 	const struct conf_server *old; /* who is guarded; NULL: nobody */
 	struct guard *guard;           /* NULL while a run has its own */
+	struct act_events *events;
+	struct rejoin *rejoin; /* of the old master, that is back; NULL: none runs */
+	struct rejoin_opts rejoin_opts;
 };
 
 /* ---- the old master is back ---- */
 
+static void rejoined(void *arg, struct rejoin *r, const struct rejoin_report *p)
+{
+	struct act *a = arg;
+	bool fine = p->result == RUN_SUCCESS || p->result == RUN_PARTIAL;
+
+	if (a->orphan)
+		return;
+	if (fine && !p->already)
+		log_event(LOG_EV_ALARM, NULL, "%s: the old master %s is a slave of %s again",
+		        watch_conf(a->w)->name, p->target->hostinfo, p->master->hostinfo);
+	else if (!fine)
+		log_event(LOG_EV_ALARM, NULL, "%s: the old master %s was not made a slave: %s",
+		        watch_conf(a->w)->name, p->target->hostinfo, p->error->text);
+	history_add(a->o.env.state_dir, watch_conf(a->w)->name, "rejoin", a->o.by, NULL,
+	        "%s: %s%s%s", p->target->hostinfo, run_result_name(p->result), fine ? "" : ": ",
+	        fine ? "" : p->error->text);
+	a->rejoin = NULL;
+	rejoin_free(r);
+}
+
+/* Closed, it is looked at whether it can be a slave without anybody's word. */
+static void old_is_closed(void *arg, bool was_open, const char *text)
+{
+	struct act *a = arg;
+	const struct rejoin_env env = { a->o.env.loop, a->o.env.jobs, a->o.env.links,
+		a->o.env.state_dir };
+	struct err e = { 0 };
+
+	(void)was_open;
+	(void)text;
+	if (a->old->auto_rejoin != CONF_REJOIN_CLEAN || a->rejoin || a->running ||
+	        !a->o.env.state_dir)
+		return;
+	a->rejoin_opts = (struct rejoin_opts){
+		.target = a->old, .master = watch_master(a->w), .only_clean = true
+	};
+	if (a->rejoin_opts.master == a->old)
+		return;
+	a->rejoin = rejoin_start(&env, watch_conf(a->w), &a->rejoin_opts, rejoined, a, &e);
+	if (!a->rejoin)
+		log_err(LOG_LV_WARNING, &e);
+}
+
 static void guard(struct act *a, const struct conf_server *old)
 {
-	const struct guard_opts o = {
-		.cluster = watch_conf(a->w)->name, .state_dir = a->o.env.state_dir, .by = a->o.by
-	};
+	const struct guard_opts o = { .cluster = watch_conf(a->w)->name,
+		.state_dir = a->o.env.state_dir,
+		.by = a->o.by,
+		.closed = old_is_closed,
+		.arg = a };
 
 	if (a->old == old)
 		return;
@@ -100,7 +151,9 @@ static bool begin(struct act *a)
 	a->running = a->run;
 	if (a->run)
 		guard(a, NULL);
-	else
+	if (a->run && a->rejoin)
+		rejoin_cancel(a->rejoin, "a failover begins");
+	if (!a->run)
 		log_err(LOG_LV_ERROR, &e);
 	log_set_ctx(old);
 	return a->run;
@@ -113,6 +166,7 @@ static void fill_in(struct act *a)
 	a->fo = a->o.failover;
 	a->fo.dead = watch_master(a->w);
 	a->fo.by = a->o.by;
+	a->fo.events = act_events_of(a->events, a->fo.dead);
 	a->fo.verdict = v->code;
 	snprintf(a->why, sizeof(a->why), "%s: %.360s", verdict_name(v->code), v->why);
 	a->fo.why = a->why;
@@ -156,18 +210,21 @@ struct act *act_new(struct watch *w, const struct act_opts *o)
 
 	a->w = w;
 	a->o = *o;
+	a->events = act_events_new(o->env.loop, o->env.jobs, w);
 	return a;
 }
 
 bool act_is_running(const struct act *a)
 {
-	return a && a->running;
+	return a && (a->running || a->rejoin);
 }
 
 void act_cancel(struct act *a, const char *why)
 {
 	if (a->run)
 		failover_cancel(a->run, why);
+	if (a->rejoin)
+		rejoin_cancel(a->rejoin, why);
 }
 
 void act_free(struct act *a)
@@ -175,7 +232,11 @@ void act_free(struct act *a)
 	if (!a)
 		return;
 	guard_free(TAKE(a->guard));
-	a->orphan = a->running;
-	if (!a->orphan)
-		free(a);
+	a->orphan = a->running || a->rejoin;
+	if (a->orphan) { /* a run reads them until its end */
+		act_events_stop(a->events);
+		return;
+	}
+	act_events_free(a->events);
+	free(a);
 }

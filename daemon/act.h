@@ -31,7 +31,8 @@ void act_free(struct act *a);
 bool act_dead(struct act *a);
 /* A run that was killed is taken up; false: there is none, or it cannot be (logged). */
 bool act_resume(struct act *a);
-bool act_is_running(const struct act *a); /* until `ended` */
+/* Until `ended`, and while an old master that came back is made a slave (auto_rejoin). */
+bool act_is_running(const struct act *a);
 void act_cancel(struct act *a, const char *why);
 
 /* Look after the watch's absent old master (watch_absent()): call it when that may have changed. */

@@ -242,8 +242,8 @@ static struct status_file *claim(const struct failover_cmd *s)
 {
 	const struct conf_server *first = s->conf->servers[0];
 	struct err e = { 0 };
-	struct status_file *st = status_file_claim(
-	        s->workdir ? s->workdir : first->manager_workdir, s->conf->name, getpid(), &e);
+	struct status_file *st =
+	        status_file_claim(first->manager_workdir, s->conf->name, getpid(), &e);
 
 	if (!st)
 		log_err(LOG_LV_WARNING, &e);
@@ -369,6 +369,7 @@ static bool settle(struct failover_cmd *s, int *ret_exit)
 	s->conf = cmd_load(s->cmd, ret_exit);
 	if (!s->conf)
 		return false;
+	conf_use_workdir(s->conf, s->workdir);
 	file = s->log ? s->log : s->conf->servers[0]->manager_log;
 	if (!s->interactive && file && *file && !log_open_file(file, &e)) {
 		*ret_exit = cmd_fail(s->cmd, CMD_CONFIG, &e);
@@ -457,7 +458,7 @@ static int run(struct failover_cmd *s)
 	        { "state_dir", OPT_STR, .to = &(s).state_dir, .arg = "DIR",                        \
 		        .help = "where the journal is kept (" FAILOVER_STATE_DIR ")" },            \
 	        { "manager_workdir|workdir", OPT_STR, .to = &(s).workdir, .arg = "DIR",            \
-		        .help = "for the status file, instead of the setting's" },                 \
+		        .help = "for status and saved files, instead of the setting's" },                 \
 	{                                                                                          \
 		"manager_log|log_output", OPT_STR, .to = &(s).log, .arg = "FILE",                  \
 		                                   .help = "log file, instead of the setting's"    \

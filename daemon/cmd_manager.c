@@ -371,7 +371,7 @@ static int start(struct cmd *c, int argc, char **argv, bool monitor)
 	const struct opt opts[] = {
 		CMD_OPTS_CLUSTER(c),
 		{ "manager_workdir|workdir", OPT_STR, .to = &m.workdir, .arg = "DIR",
-		        .help = "for the status file, instead of the setting's" },
+		        .help = "for status and saved files, instead of the setting's" },
 		{ "manager_log|log_output", OPT_STR, .to = &m.log, .arg = "FILE",
 		        .help = "log file, instead of the setting's" },
 		{ "interactive", OPT_INT, .to = monitor ? &m.interactive : NULL, .min = 0, .max = 1,
@@ -394,13 +394,16 @@ static int start(struct cmd *c, int argc, char **argv, bool monitor)
 		CMD_OPTS_COMMON(c),
 		{ 0 },
 	};
+	struct conf *conf;
 	int code;
 
 	if (!cmd_parse(c, opts, argc, argv, NULL, &code))
 		return code;
-	m.conf = cmd_load(c, &code);
-	if (!m.conf || !find_new_master(&m, &code))
+	conf = cmd_load(c, &code);
+	m.conf = conf;
+	if (!conf || !find_new_master(&m, &code))
 		return code;
+	conf_use_workdir(conf, m.workdir);
 	m.failover.ignore_last_failover = m.ignore_last_failover;
 	m.failover.no_gtid_wait = !m.wait_gtid;
 	if (m.last_failover_minute >= 0)

@@ -117,9 +117,11 @@ static bool settle(struct rejoin_cmd *s, struct err *e)
 {
 	if (s->errant && str_is(s->errant, "inject"))
 		s->o.errant = REJOIN_ERRANT_INJECT;
+	else if (s->errant && str_is(s->errant, "flashback"))
+		s->o.errant = REJOIN_ERRANT_FLASHBACK;
 	else if (s->errant)
-		return err_set(e, ERR_CONFIG, 0,
-		        "--errant=%s: inject is what can be done with them", s->errant);
+		return err_set(
+		        e, ERR_CONFIG, 0, "--errant=%s: it is inject or flashback", s->errant);
 	if (s->by_dump && s->by_clone)
 		return err_set(e, ERR_CONFIG, 0, "--by-dump and --by-clone exclude each other");
 	s->o.how = s->by_dump ? PROVISION_DUMP : s->by_clone ? PROVISION_CLONE : PROVISION_ANY;
@@ -259,10 +261,10 @@ static int plan(struct rejoin_cmd *s)
 #define REJOIN_OPTS(s)                                                                             \
 	{ "master", OPT_STR, .to = &(s).master, .arg = "HOST",                                     \
 		.help = "the master it shall follow (default: whom the others follow)" },          \
-	        { "errant", OPT_STR, .to = &(s).errant, .arg = "inject",                           \
+	        { "errant", OPT_STR, .to = &(s).errant, .arg = "WAY",                              \
 		        .help = "transactions of its own that change no rows: keep them, with "    \
 		                "empty "                                                           \
-		                "ones on the master" },                                            \
+		                "flashback takes rows back" },                                     \
 	        { "clone", OPT_FLAG, .to = &(s).o.clone,                                           \
 		        .help = "replace its data by a copy of another server's" },                \
 	        { "by-dump", OPT_FLAG, .to = &(s).by_dump,                                         \

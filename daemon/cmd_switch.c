@@ -13,10 +13,12 @@
 #include "cmds.h"
 #include "history.h"
 #include "hook.h"
+#include "incident.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"
 #include "loop.h"
+#include "move.h"
 #include "switch.h"
 
 enum { WORKERS = 16, LINKS = 64 };
@@ -194,10 +196,12 @@ static bool print_json(json_t *j)
 	return cmd_print(&out);
 }
 
-static void remember(const struct switch_cmd *s)
+/* A line of history, and a record for `mhactl report`; of a refusal nothing but what was said. */
+static void remember(const struct switch_cmd *s, const struct planned *p)
 {
 	const struct switch_report *r = &s->report;
 	struct err e = { 0 };
+	json_t *record;
 
 	if (r->result == RUN_REFUSED && !r->given_back)
 		return;
@@ -206,6 +210,10 @@ static void remember(const struct switch_cmd *s)
 	            run_result_name(r->result), r->error->kind != ERR_NONE ? ": " : "",
 	            r->error->kind != ERR_NONE ? r->error->text : ""))
 		log_err(LOG_LV_WARNING, &e);
+	record = switch_json(p);
+	if (!incident_save(s->state_dir, s->conf->name, record, &e))
+		log_err(LOG_LV_WARNING, &e);
+	json_decref(record);
 }
 
 static int exit_of(const struct switch_cmd *s)
@@ -220,6 +228,16 @@ static int exit_of(const struct switch_cmd *s)
 	        s->cmd, r->result == RUN_REFUSED && !r->given_back ? CMD_REFUSED : CMD_FAILED);
 }
 
+/* A slave that a move has left half way would be taken for a broken one, or worse, for a good one. */
+static bool check_moves(const struct switch_cmd *s, struct err *e)
+{
+	if (!s->state_dir || !move_is_unfinished(s->state_dir, s->conf->name))
+		return true;
+	err_set(e, ERR_PRECOND, 0, "a move of a slave of %s was begun and not finished",
+	        s->conf->name);
+	return err_hint(e, "say the same mhactl move or flatten again first");
+}
+
 static int act(struct switch_cmd *s)
 {
 	struct cmd_guard guard = { .fd = -1 };
@@ -227,7 +245,7 @@ static int act(struct switch_cmd *s)
 	struct planned *p;
 	int code;
 
-	if (!cmd_hold_begin(&s->hold, s->conf, &e)) {
+	if (!check_moves(s, &e) || !cmd_hold_begin(&s->hold, s->conf, &e)) {
 		log_err(LOG_LV_ERROR, &e);
 		cmd_hold_end(&s->hold);
 		return cmd_exit(s->cmd, CMD_REFUSED);
@@ -244,7 +262,7 @@ static int act(struct switch_cmd *s)
 		log_err(LOG_LV_ERROR, &e);
 		return cmd_exit(s->cmd, CMD_REFUSED);
 	}
-	remember(s);
+	remember(s, p);
 	code = exit_of(s);
 	if (s->cmd->json && !print_json(switch_json(p)))
 		code = code ? code : CMD_FAILED;

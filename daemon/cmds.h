@@ -47,3 +47,5 @@ int cmd_semisync_enable(struct cmd *c, int argc, char **argv);
 int cmd_semisync_repair(struct cmd *c, int argc, char **argv);
 int cmd_rejoin(struct cmd *c, int argc, char **argv);      /* cmd_rejoin.c */
 int cmd_plan_rejoin(struct cmd *c, int argc, char **argv); /* cmd_rejoin.c */
+int cmd_ring_close(struct cmd *c, int argc, char **argv); /* cmd_ring.c */
+int cmd_ring_open(struct cmd *c, int argc, char **argv);  /* cmd_ring.c */

@@ -562,6 +562,9 @@ bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct
 
 	if (!r || !is_covered(f, s, e) || !repl_look(r, deadline, &now, e))
 		return false;
+	/* A server that was restarted since starts it by itself. */
+	if (now.is_replica && now.io != IO_NO && !repl_stop_io(r, deadline, e))
+		return false;
 	late = now.delay > 0 && (f->has_diff || f->has_saved);
 	if (!late && (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, e)))
 		return err_ctx(e, "apply the relay logs it has");

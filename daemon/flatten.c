@@ -398,17 +398,6 @@ static bool is_allowed_below(struct against *a)
 	        host(c));
 }
 
-/* Writes of clients on a slave are in its binlog, and in nobody's else. */
-static bool is_closed(struct against *a, const struct topology_server *v)
-{
-	if (!v->channel || a->h->kind == FLATTEN_GTID || v->snap->read_only != TRI_NO ||
-	        v->role == TOPOLOGY_MASTER)
-		return true;
-	return no(a, true, "SET GLOBAL read_only=1 on it",
-	        "clients may write to %s, which is a slave: what they write would be in the way",
-	        host(v));
-}
-
 /* A commit of the source that waits for an acknowledgement nobody gives any more. */
 static bool leaves_ackers(struct against *a)
 {
@@ -440,8 +429,8 @@ bool flatten_may(const struct flatten_hop *h, int64_t max_wait_ms, bool *ret_for
 	          (!below_slave || up || filters_are_equal(&a, h->to)) && logs_are_equal(&a) &&
 	          formats_fit(&a) && is_in_time(&a, h->child) &&
 	          is_in_time(&a, up ? h->from : h->to) && has_nothing_of_its_own(&a) &&
-	          purged_nothing_it_needs(&a) && versions_fit(&a) &&
-	          is_closed(&a, up ? h->from : h->to) && is_allowed_below(&a) && leaves_ackers(&a);
+	          purged_nothing_it_needs(&a) && versions_fit(&a) && is_allowed_below(&a) &&
+	          leaves_ackers(&a);
 
 	if (ret_force)
 		*ret_force = a.force;

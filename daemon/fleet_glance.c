@@ -307,7 +307,6 @@ static void add_process(const struct fleet *f, struct glance *t)
 	t->links_up = k.up;
 	t->links_waiting = k.waiting;
 	add_histogram(&t->looks_late, f->self, WATCH_SELF_LATE);
-	add_histogram(&t->trips, f->self, WATCH_SELF_TRIP);
 }
 
 static void begin_glance(struct fleet_glances *g)

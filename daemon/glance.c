@@ -111,11 +111,17 @@ static bool same_server(const struct glance_server *a, const struct glance_serve
 	       a->sql == b->sql && a->behind_s == b->behind_s && str_is(a->error, b->error);
 }
 
+/* While all is well it only says how long ago the last answer was. */
+static bool same_why(const struct glance_cluster *a, const struct glance_cluster *b)
+{
+	return str_is(a->kind, "good") || str_is(a->why, b->why);
+}
+
 static bool same_heads(const struct glance_cluster *a, const struct glance_cluster *b)
 {
 	return str_is(a->name, b->name) && str_is(a->problem, b->problem) &&
 	       str_is(a->state, b->state) && str_is(a->verdict, b->verdict) &&
-	       str_is(a->sentence, b->sentence) && str_is(a->why, b->why) &&
+	       str_is(a->sentence, b->sentence) && same_why(a, b) &&
 	       a->would_fail_over == b->would_fail_over && a->blocked_by == b->blocked_by &&
 	       a->paused == b->paused && str_is(a->pause_reason, b->pause_reason) &&
 	       a->master == b->master && a->rank == b->rank && a->last_at == b->last_at &&

@@ -97,7 +97,7 @@ struct glance {
 	size_t n_gates;
 	struct glance_cluster *clusters; /* in the order of their names */
 	size_t n_clusters;
-	struct glance_histogram looks_late, trips;
+	struct glance_histogram looks_late;
 	uint64_t loop_turns, loop_slow;
 	int64_t loop_longest_us, loop_busy_us, loop_late_ms;
 	int links_most, links_hosts, links_up, links_waiting;

@@ -62,11 +62,6 @@ static void wake(struct http *h)
 		;
 }
 
-bool http_is_up(struct http *h)
-{
-	return h->up;
-}
-
 /* ---- loop ---- */
 
 void http_answer(struct http_ask *ask)
@@ -180,11 +175,6 @@ const struct http_ask *http_ask_for(struct http_request *r, enum http_want want,
 	return NULL;
 }
 
-bool http_waited_too_long(const struct http_request *r)
-{
-	return r->late;
-}
-
 bool http_loop_turns(const struct http *h)
 {
 	return clock_ms() - h->turned < STUCK_MS;
@@ -262,7 +252,6 @@ static void open_up(struct http *h)
 		return;
 	}
 	h->complained[0] = '\0';
-	h->up = true;
 	log_info("HTTP: listening on %s%s%s.", h->conf.listen, h->conf.cert ? ", TLS" : "",
 	        h->conf.token ? ", with a token" : "");
 	if (!h->loopback && (!h->conf.token || !h->conf.cert))
@@ -284,7 +273,6 @@ static void use_conf(struct http *h, struct http_conf *c)
 		return;
 	}
 	http_stop(h);
-	h->up = false;
 	http_conf_done(&h->conf);
 	h->conf = *c;
 	open_up(h);

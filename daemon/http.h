@@ -73,6 +73,3 @@ void http_changed(struct http *h); /* NULL is fine */
 /* Connections are cut; what was asked and not answered yet may still be answered, once.  Waits for the thread,
  * which ends at once.  NULL is fine. */
 void http_free(struct http *h);
-
-/* Where it listens, "127.0.0.1:9780", and whether it does: for tests.  Any thread. */
-bool http_is_up(struct http *h);

@@ -45,7 +45,6 @@ struct http_request {
 	struct MHD_Connection *peer;
 	char *path;
 	bool is_head;
-	bool routed; /* the first call of the handler is over */
 	bool suspended;
 	int64_t since;               /* instant */
 	int64_t deadline;            /* while it waits for the loop */
@@ -63,7 +62,6 @@ struct http {
 	pthread_t thread;
 	_Atomic unsigned holders; /* the owner, the thread, questions under way */
 	int wake;                 /* eventfd */
-	_Atomic bool up;
 	_Atomic int64_t turned;   /* instant at which the loop was seen to turn */
 	struct loop_timer *clock; /* loop: keeps `turned` */
 
@@ -90,14 +88,12 @@ struct http {
 	unsigned n_lives;
 };
 
-/* ---- http.c: what a request may need.  NULL (or false): it waits, and is asked again; see http_failed(). */
+/* ---- http.c: what a request may need.  NULL: it waits, and is routed anew when the answer is there. */
 struct glance *http_glance(struct http_request *r);
 /* The answer, owned by the request; NULL: it waits. */
 const struct http_ask *http_ask_for(struct http_request *r, enum http_want want, const char *name);
-bool http_waited_too_long(const struct http_request *r);
 void http_forget(struct http_request *r); /* it ends: nothing is handed to it any more */
 void http_asked_free(struct http_asked *a);
-/* Streams want a new look: at once or with the next round. */
 bool http_loop_turns(const struct http *h);
 
 /* ---- http_conf.c */

@@ -105,9 +105,9 @@ static void each_pair(struct http_live *l, const struct glance *now, pair_fn fn)
 static void pair_api(struct http_live *l, const struct glance *now,
         const struct glance_cluster *before, const struct glance_cluster *after)
 {
-	if (!after)
+	if (before && !after)
 		tell_gone(l, now, before->name);
-	else if (!before || !glance_same(before, after))
+	else if (after && (!before || !glance_same(before, after)))
 		tell_api(l, now, after);
 }
 

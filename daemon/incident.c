@@ -138,18 +138,31 @@ json_t *incident_load(const char *state_dir, const char *cluster, const char *ru
 
 /* ---- the page ---- */
 
-static void add_head(const json_t *r, struct str *to)
+static bool is_switch(const json_t *r)
 {
-	time_t at = (time_t)number_of(r, "at");
-	const char *fresh = text_of(r, "new_master"), *why = text_of(r, "why");
-	const json_t *error = json_object_get(r, "error");
-	char when[64] = "";
-	struct tm tm;
+	return str_is(text_of(r, "plan"), "switch");
+}
 
-	localtime_r(&at, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S %z", &tm);
-	str_addf(to, "Failover of %s: %s\n\n", text_of(r, "cluster"), text_of(r, "result"));
-	str_addf(to, "  ended         %s, run %s\n", when, text_of(r, "run"));
+static void add_ms(const json_t *r, const char *name, const char *title, struct str *to)
+{
+	const json_t *ms = json_object_get(r, name);
+
+	if (json_is_number(ms))
+		str_addf(to, "  %-13s %.1f ms\n", title, json_number_value(ms));
+}
+
+static void add_switch(const json_t *r, struct str *to)
+{
+	str_addf(to, "  old master    %s\n", text_of(r, "from"));
+	str_addf(to, "  new master    %s\n", text_of(r, "to"));
+	add_ms(r, "refused_ms", "no writes for", to);
+	add_ms(r, "moved_ms", "moved after", to);
+}
+
+static void add_failover(const json_t *r, struct str *to)
+{
+	const char *fresh = text_of(r, "new_master"), *why = text_of(r, "why");
+
 	str_addf(to, "  old master    %s\n", text_of(r, "dead"));
 	str_addf(to, "  new master    %s\n", *fresh ? fresh : "none");
 	if (*why)
@@ -160,6 +173,24 @@ static void add_head(const json_t *r, struct str *to)
 	        *text_of(r, "lost") ? text_of(r, "lost") : "nothing that is known of");
 	if (number_of(r, "opened_ms") >= 0)
 		str_addf(to, "  open after    %lld ms\n", number_of(r, "opened_ms"));
+}
+
+static void add_head(const json_t *r, struct str *to)
+{
+	time_t at = (time_t)number_of(r, "at");
+	const json_t *error = json_object_get(r, "error");
+	char when[64] = "";
+	struct tm tm;
+
+	localtime_r(&at, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S %z", &tm);
+	str_addf(to, "%s of %s: %s\n\n", is_switch(r) ? "Switch" : "Failover",
+	        text_of(r, "cluster"), text_of(r, "result"));
+	str_addf(to, "  ended         %s, run %s\n", when, text_of(r, "run"));
+	if (is_switch(r))
+		add_switch(r, to);
+	else
+		add_failover(r, to);
 	if (json_is_object(error))
 		str_addf(to, "  error         %s\n", text_of(error, "text"));
 	if (*text_of(error, "hint"))

@@ -16,6 +16,13 @@ struct scrape {
 	const struct glance *g;
 	const struct metric *m;
 	char **labels; /* of each cluster: cluster="shop" */
+	struct bounds *bounds;
+};
+
+/* le="0.001"...: made once for all histograms with these bounds. */
+struct bounds {
+	const int64_t *of;
+	char text[GLANCE_BINS - 1][32];
 };
 
 /* One number; false: it is not known, and left out.  `c` is NULL for rows without labels. */
@@ -61,8 +68,8 @@ static void add_label_text(struct str *out, const char *text)
 }
 
 /* name<suffix>{<label>,<more>} value */
-static void add_line(const struct scrape *s, const char *suffix, const char *label, const char *more,
-        double v)
+static void add_line(
+        const struct scrape *s, const char *suffix, const char *label, const char *more, double v)
 {
 	struct str *out = s->out;
 
@@ -80,28 +87,41 @@ static void add_line(const struct scrape *s, const char *suffix, const char *lab
 	str_addc(out, '\n');
 }
 
-static void add_named(const struct scrape *s, const char *label, const char *name, const char *text,
-        double v)
+static void add_named(
+        const struct scrape *s, const char *label, const char *name, const char *text, double v)
 {
-	AUTO_STR struct str more = STR_INIT;
+	struct str *out = s->out;
 
-	str_add(&more, name);
-	str_add(&more, "=\"");
-	add_label_text(&more, text);
-	str_addc(&more, '"');
-	add_line(s, "", label, more.p, v);
+	str_add(out, s->m->row.name);
+	str_addc(out, '{');
+	str_add(out, label);
+	str_add(out, *label ? "," : "");
+	str_add(out, name);
+	str_add(out, "=\"");
+	add_label_text(out, text);
+	str_add(out, "\"} ");
+	add_number(out, v);
+	str_addc(out, '\n');
+}
+
+static void use_bounds(struct bounds *b, const int64_t *of)
+{
+	if (b->of == of)
+		return;
+	b->of = of;
+	for (size_t i = 0; i < GLANCE_BINS - 1; i++)
+		snprintf(b->text[i], sizeof(b->text[i]), "le=\"%g\"", (double)of[i] / 1e6);
 }
 
 static void add_histogram(
         const struct scrape *s, const char *label, const struct glance_histogram *h)
 {
 	uint64_t n = 0;
-	char le[32];
 
+	use_bounds(s->bounds, h->bounds_us);
 	for (size_t i = 0; i < GLANCE_BINS - 1; i++) {
 		n += h->counts[i];
-		snprintf(le, sizeof(le), "le=\"%g\"", (double)h->bounds_us[i] / 1e6);
-		add_line(s, "_bucket", label, le, (double)n);
+		add_line(s, "_bucket", label, s->bounds->text[i], (double)n);
 	}
 	n += h->counts[GLANCE_BINS - 1];
 	add_line(s, "_bucket", label, "le=\"+Inf\"", (double)n);
@@ -239,34 +259,39 @@ static void switches(const struct scrape *s, const struct glance_cluster *c, con
 
 static void replica_up(const struct scrape *s, const struct glance_cluster *c, const char *label)
 {
-	each_replica (c, x)
-		add_named(s, label, "server", x->name, x->up);
+	each_replica(c, x) add_named(s, label, "server", x->name, x->up);
 }
 
 static void replica_lag(const struct scrape *s, const struct glance_cluster *c, const char *label)
 {
-	each_replica (c, x)
-		if (x->behind_s >= 0)
-			add_named(s, label, "server", x->name, (double)x->behind_s);
+	each_replica(c, x) if (x->behind_s >= 0)
+	        add_named(s, label, "server", x->name, (double)x->behind_s);
 }
 
 static void replica_io(const struct scrape *s, const struct glance_cluster *c, const char *label)
 {
-	each_replica (c, x)
-		add_named(s, label, "server", x->name, x->io);
+	each_replica(c, x) add_named(s, label, "server", x->name, x->io);
 }
 
 static void replica_sql(const struct scrape *s, const struct glance_cluster *c, const char *label)
 {
-	each_replica (c, x)
-		add_named(s, label, "server", x->name, x->sql);
+	each_replica(c, x) add_named(s, label, "server", x->name, x->sql);
 }
 
 /* ---- the table ---- */
 
-#define ONE(name, type, fn, help)	    { { name, type, "", help }, fn, NULL }
-#define SOME(name, type, labels, fn, help)  { { name, type, labels, help }, NULL, fn }
-#define EACH(name, type, fn, help)	    { { name, type, "cluster", help }, fn, NULL }
+#define ONE(name, type, fn, help)                                                                  \
+	{                                                                                          \
+		{ name, type, "", help }, fn, NULL                                                 \
+	}
+#define SOME(name, type, labels, fn, help)                                                         \
+	{                                                                                          \
+		{ name, type, labels, help }, NULL, fn                                             \
+	}
+#define EACH(name, type, fn, help)                                                                 \
+	{                                                                                          \
+		{ name, type, "cluster", help }, fn, NULL                                          \
+	}
 
 /* Rows read better as they are. */
 /* clang-format off */
@@ -367,7 +392,8 @@ static void add_metric(const struct scrape *s)
 
 void metrics_text(struct str *out, const struct glance *g)
 {
-	struct scrape s = { .out = out, .g = g };
+	struct bounds bounds = { 0 };
+	struct scrape s = { .out = out, .g = g, .bounds = &bounds };
 
 	s.labels = xzalloc((g->n_clusters + 1) * sizeof(*s.labels));
 	for (size_t i = 0; i < g->n_clusters; i++) {

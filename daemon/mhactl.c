@@ -162,6 +162,12 @@ static const struct cmd_verb verbs[] = {
 	        "first. All of it is judged before the first one is moved." },
 	{ "plan flatten", cmd_plan_flatten, false, ARGS_CLUSTER,
 	        "what flatten would do; nothing is changed", "Exit code 5: it would be refused." },
+	{ "ring close", cmd_ring_close, false, "[--with=SLAVE] [--yes] CLUSTER|--conf=FILE",
+	        "double masters: the master follows one of its slaves, too",
+	        "A failover or switch opens the ring; this closes it when the old master is a slave "
+	        "again. The slave must be read-only." },
+	{ "ring open", cmd_ring_open, false, "[--yes] CLUSTER|--conf=FILE",
+	        "double masters: the master follows nobody any more", NULL },
 	{ "check semisync", cmd_check_semisync, false, ARGS_CLUSTER,
 	        "who waits for acknowledgements, who gives them, and does it work now?",
 	        "Exit code 1: the master has fallen back to asynchronous, or more acknowledgements "
@@ -205,7 +211,7 @@ static const char overview[] =
         "usage: mhactl COMMAND [options] [CLUSTER]\n\n"
         "  see      status, why, history, report, topology\n"
         "  check    check repl, check ssh, check hooks, check config, check migrate, plan failover, plan switch\n"
-        "  act      failover, switch, pause, resume, ack, reload\n"
+        "  act      failover, switch, rejoin, pause, resume, ack, reload\n"
         "  config   config show, config explain, config convert, config sample\n"
         "  help     help COMMAND, help commands, help exit-codes\n";
 

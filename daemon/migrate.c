@@ -135,6 +135,16 @@ void migrate_changes(const struct conf *c, struct check_findings *f)
 
 /* ---- a converted file, read again ---- */
 
+/* Settings of mhad itself stand in mhad.conf only, and are no server's. */
+static bool is_of_servers(enum conf_key k)
+{
+#define REACH_OF(name, type, reach, ...) [CONF_##name] = #reach,
+	static const char *const reach[] = { CONF_SETTINGS(REACH_OF) };
+#undef REACH_OF
+
+	return !str_is(reach[k], "GLOBAL");
+}
+
 /* Secrets are compared, and never shown. */
 static bool same_value(const struct conf_server *a, const struct conf_server *b, enum conf_key k)
 {
@@ -155,7 +165,7 @@ static void compare(const struct conf_server *a, const struct conf_server *b,
 	for (int i = 0; i < CONF_KEY_COUNT; i++) {
 		enum conf_key k = (enum conf_key)i;
 
-		if (same_value(a, b, k))
+		if (!is_of_servers(k) || same_value(a, b, k))
 			continue;
 		++*ret_n;
 		*ret_one = conf_key_name(k);

@@ -312,6 +312,13 @@ bool move_start_both(struct move_side *s, int64_t deadline, struct err *e)
 	return !now.is_replica || (repl_start_io(r, deadline, e) && repl_start_sql(r, deadline, e));
 }
 
+bool move_stop_both(struct move_side *s, int64_t deadline, struct err *e)
+{
+	struct repl *r = move_repl(s, deadline, e);
+
+	return r && repl_stop_sql(r, deadline, e) && repl_stop_io(r, deadline, e);
+}
+
 bool move_is_at(const char *file, uint64_t pos, const struct move_place *p)
 {
 	return p->file[0] && snapshot_pos_cmp(file, pos, p->file, p->pos) == 0;

@@ -92,6 +92,8 @@ struct repl *move_repl(struct move_side *s, int64_t deadline, struct err *e);
 int64_t move_until(const struct run_io *io, int64_t ms);
 /* Both threads, or what of them does not run; a server that is no slave is fine. */
 bool move_start_both(struct move_side *s, int64_t deadline, struct err *e);
+/* The applier first: of a transaction that is received by half the rest may come. */
+bool move_stop_both(struct move_side *s, int64_t deadline, struct err *e);
 bool move_is_at(const char *file, uint64_t pos, const struct move_place *p);
 /* Who stands still while it is found out where: the old source (up), the new one (down), nobody. */
 struct move_side *move_still(struct move *m);

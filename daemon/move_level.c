@@ -61,13 +61,6 @@ static bool stop_applier(struct move *m, struct move_side *s, struct run_io *io,
 	       (ordered || repl_fill_gaps(r, deadline, e));
 }
 
-static bool stop_child(struct move *m, int64_t deadline, struct err *e)
-{
-	struct repl *r = move_repl(&m->child, deadline, e);
-
-	return r && repl_stop_io(r, deadline, e) && repl_stop_sql(r, deadline, e);
-}
-
 MOVE_STEP(move_stop)
 {
 	struct move *m = ctx;
@@ -80,9 +73,10 @@ MOVE_STEP(move_stop)
 		return stop_applier(m, &m->to, io, e) && stop_applier(m, &m->child, io, e);
 	case FLATTEN_GTID: break;
 	}
-	return stop_child(m, move_until(io, 50000), e);
+	return move_stop_both(&m->child, move_until(io, 50000), e);
 }
 
+/* By GTIDs an error that the stop itself has made does not matter: all is received anew. */
 static bool is_stopped(struct move_side *s, bool both, int64_t deadline, struct err *e)
 {
 	struct repl *r = move_repl(s, deadline, e);
@@ -92,8 +86,9 @@ static bool is_stopped(struct move_side *s, bool both, int64_t deadline, struct 
 		return false;
 	if (now.sql_running || (both && now.io != IO_NO))
 		return err_set(e, ERR_PRECOND, 0, "%s still replicates", s->conf->hostinfo);
-	return !now.sql_errno || err_set(e, ERR_PRECOND, now.sql_errno, "%s stopped by itself: %s",
-	                                 s->conf->hostinfo, now.sql_error);
+	return now.auto_position || now.using_gtid != USING_GTID_NO || !now.sql_errno ||
+	       err_set(e, ERR_PRECOND, now.sql_errno, "%s stopped by itself: %s", s->conf->hostinfo,
+	               now.sql_error);
 }
 
 MOVE_STEP(move_stopped)

@@ -69,6 +69,20 @@ static bool is_as_asked(struct move *m, struct err *e)
 	return err_hint(e, "mhactl topology shows who follows whom");
 }
 
+/* What clients write there stays there: where the slave stands is known all the same. */
+static void warn_of_writers(struct move *m, struct run_io *io)
+{
+	const struct move_side *sides[] = { &m->from, &m->to };
+
+	for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
+		const struct topology_server *v = topology_find(m->topology, sides[i]->conf);
+
+		if (v && v->tier > 0 && v->snap->read_only == TRI_NO)
+			run_warn(io, "clients may write to %s, which is a slave: read_only is off",
+			        sides[i]->conf->hostinfo);
+	}
+}
+
 MOVE_STEP(move_check)
 {
 	struct move *m = ctx;
@@ -80,6 +94,7 @@ MOVE_STEP(move_check)
 
 	if (!is_as_asked(m, e))
 		return false;
+	warn_of_writers(m, io);
 	log_info("%s%s", m->resumed ? "Taken up: " : "", text);
 	/* What a killed run has left stands still: that is no reason now. */
 	if (m->resumed || flatten_may(&h, m->o.max_wait_ms, &force, &why))

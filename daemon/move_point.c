@@ -121,8 +121,7 @@ MOVE_STEP(move_unpoint)
 		return false;
 	if (!move_names(&now, m->to.conf))
 		return true;
-	if (!repl_stop_io(r, deadline, e) || !repl_stop_sql(r, deadline, e) ||
-	        !repl_look(r, deadline, &now, e))
+	if (!move_stop_both(&m->child, deadline, e) || !repl_look(r, deadline, &now, e))
 		return false;
 	if (!is_untouched(m, &now, e)) {
 		(void)!move_start_both(&m->child, deadline, NULL);
@@ -262,10 +261,10 @@ MOVE_STEP(move_unfollow)
 {
 	struct move *m = ctx;
 	int64_t deadline = run_deadline(io);
-	struct repl *r = move_repl(&m->child, deadline, e);
 
-	return r && repl_stop_io(r, deadline, e) && repl_stop_sql(r, deadline, e) &&
-	       (!m->replica_was_off || repl_set_semisync(r, TRI_UNKNOWN, TRI_NO, deadline, e));
+	return move_stop_both(&m->child, deadline, e) &&
+	       (!m->replica_was_off ||
+	               repl_set_semisync(m->child.repl, TRI_UNKNOWN, TRI_NO, deadline, e));
 }
 
 /* ---- semi-sync ---- */

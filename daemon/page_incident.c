@@ -207,8 +207,9 @@ static void add_timeline(struct str *out, const json_t *r)
 	        " in all.</p>\n<table class=\"timeline\">\n<thead><tr><th scope=\"col\">Step</th>"
 	        "<th scope=\"col\">From</th><th scope=\"col\">Took</th>"
 	        "<th scope=\"col\"><span class=\"hide\">Drawn</span></th></tr></thead>\n<tbody>\n");
-	json_array_foreach (steps, i, one)
+	json_array_foreach (steps, i, one) {
 		add_step(out, one, first, last);
+	}
 	str_add(out, "</tbody>\n</table>\n</section>\n");
 }
 

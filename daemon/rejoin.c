@@ -29,7 +29,7 @@ static const struct run_step steps[] = {
 	{ "compare", .title = "see what each has that the other lacks", .when = rj_has_work,
 	        .act = rj_compare, .budget_ms = HOUR, .reads = true },
 	{ "decide", .title = "look for reasons not to", .when = rj_has_work, .act = rj_decide,
-	        .budget_ms = 30 * SECOND, .reads = true },
+	        .budget_ms = HOUR, .reads = true },
 
 	{ "save", "Phase 2: Saving what is its own", "save here what only the server has",
 	        .when = rj_has_errant, .act = rj_save, .verify = rj_is_saved, .budget_ms = HOUR },
@@ -40,6 +40,8 @@ static const struct run_step steps[] = {
 	{ "inject", .title = "the master gets an empty transaction for each of them",
 	        .when = rj_will_inject, .act = rj_inject, .verify = rj_is_injected,
 	        .budget_ms = HOUR },
+	{ "flashback", .title = "what it changed by itself is taken back", .when = rj_will_flash,
+	        .act = rj_flash, .verify = rj_is_flashed, .budget_ms = HOUR },
 	{ "provision", .title = "its data becomes a copy of the donor's", .when = rj_will_provision,
 	        .act = rj_provision, .verify = rj_is_provisioned,
 	        .budget_ms = 7 * 24 * (int64_t)HOUR },

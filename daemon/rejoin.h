@@ -32,6 +32,8 @@ enum rejoin_errant {
 	/* They are kept: the master gets empty ones in their place (MySQL's GTIDs); or they are left out of
 	 * the history (else).  For those that change no rows, unless forced. */
 	REJOIN_ERRANT_INJECT,
+	/* Their rows are taken back, where the binlog has them whole; then they are left out of the history. */
+	REJOIN_ERRANT_FLASHBACK,
 };
 
 struct rejoin_opts { /* all borrowed until rejoin_free() */

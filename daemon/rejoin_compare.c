@@ -259,6 +259,8 @@ static bool decide_errant(struct rejoin *r, struct run_io *io, struct err *e)
 
 	if (!r->n_errant || r->o.clone)
 		return true;
+	if (r->o.errant == REJOIN_ERRANT_FLASHBACK)
+		return rj_can_flash(r, run_deadline(io), e);
 	if (r->o.errant == REJOIN_ERRANT_INJECT && (r->errant_empty && r->own_known))
 		return true;
 	if (r->o.errant == REJOIN_ERRANT_INJECT)
@@ -275,8 +277,9 @@ static bool decide_errant(struct rejoin *r, struct run_io *io, struct err *e)
 	snprintf(hint, sizeof(hint), "%s",
 	        r->errant_empty && r->own_known
 	                ? "they change no rows: --errant=inject leaves them"
-	                : "--clone replaces its data, and saves them here first; --errant=inject "
-	                  "--force keeps them on it alone");
+	                : "--errant=flashback takes their rows back, --clone replaces its data "
+	                  "(they "
+	                  "are saved here first); --errant=inject --force keeps them on it alone");
 	return rj_refuse(e, hint, "%s has %llu transactions that the master never had",
 	        r->o.target->hostinfo, (unsigned long long)r->n_errant);
 }

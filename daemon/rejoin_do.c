@@ -30,7 +30,20 @@ RJ_WHEN(rj_has_errant)
 {
 	const struct rejoin *r = ctx;
 
-	return rj_has_work(ctx) && r->n_errant && !r->acted;
+	return rj_has_work(ctx) && !r->acted &&
+	       (r->n_errant || (r->o.clone && !r->compared && r->own.all.len));
+}
+
+/* Where the histories part is not known: then it is the last file with anything in it that may be its own. */
+static void save_last_file(struct rejoin *r)
+{
+	const struct rejoin_txn *last = r->own.all.items + r->own.all.len - 1;
+
+	if (r->compared || !r->own.all.len)
+		return;
+	snprintf(r->saved_from.file, sizeof(r->saved_from.file), "%s",
+	        r->own.files.items[last->file]);
+	r->saved_from.pos = 4;
 }
 
 static bool write_list(const struct rejoin *r, struct err *e)
@@ -64,6 +77,7 @@ RJ_STEP(rj_save)
 	struct rejoin *r = ctx;
 	struct err why = { 0 };
 
+	save_last_file(r);
 	if (r->saved_from.file[0] && save_events(r, run_deadline(io), &why) &&
 	        write_list(r, &why)) {
 		r->saved = true;
@@ -137,6 +151,10 @@ RJ_STEP(rj_close)
 	if (on)
 		run_untouched(io);
 	stop_events(r, io);
+	/* What it still received would be called its own writes. */
+	if (r->target->at->n_channels &&
+	        (!repl_stop_io(x, deadline, e) || !repl_stop_sql(x, deadline, e)))
+		return false;
 	if (!repl_set_read_only(x, true, deadline, e) ||
 	        !repl_kill_clients(x, NULL, deadline, &killed, NULL, e))
 		return false;
@@ -165,7 +183,8 @@ RJ_WHEN(rj_will_inject)
 {
 	const struct rejoin *r = ctx;
 
-	return rj_has_work(ctx) && r->n_errant && !r->o.clone && r->mode == TOPOLOGY_GTID_MYSQL;
+	return rj_has_work(ctx) && r->n_errant && !r->o.clone &&
+	       r->o.errant == REJOIN_ERRANT_INJECT && r->mode == TOPOLOGY_GTID_MYSQL;
 }
 
 static bool inject_one(struct db *db, const char *gtid, struct err *e)
@@ -240,12 +259,35 @@ RJ_STEP(rj_is_injected)
 
 /* ---- a log that begins anew ---- */
 
-/* MariaDB: what it wrote behind the place where the histories part stands in the way of what comes. */
+/*
+ * MariaDB: what it wrote behind the place where the histories part stands in the way of what comes.  What was taken back
+ * is to be forgotten, too.
+ */
 RJ_WHEN(rj_will_reset)
 {
 	const struct rejoin *r = ctx;
 
-	return rj_has_work(ctx) && r->n_errant && !r->o.clone && r->mode == TOPOLOGY_GTID_MARIADB;
+	return rj_has_work(ctx) && r->n_errant && !r->o.clone &&
+	       (r->mode == TOPOLOGY_GTID_MARIADB || r->o.errant == REJOIN_ERRANT_FLASHBACK);
+}
+
+/* The newer word is understood by the newer servers only. */
+static bool empty_log(struct rejoin *r, int64_t deadline, struct err *e)
+{
+	struct err why = { 0 };
+
+	return exec(r->target, "RESET BINARY LOGS AND GTIDS", deadline, &why) ||
+	       exec(r->target, "RESET MASTER", deadline, e);
+}
+
+static bool set_history(struct rejoin *r, int64_t deadline, struct err *e)
+{
+	bool mariadb = r->mode == TOPOLOGY_GTID_MARIADB;
+	AUTO(free)
+	char *sql = xasprintf("SET GLOBAL %s='%s'", mariadb ? "gtid_slave_pos" : "gtid_purged",
+	        r->start_gtid ? r->start_gtid : "");
+
+	return !rj_by_gtid(r) || exec(r->target, sql, deadline, e);
 }
 
 RJ_STEP(rj_reset)
@@ -253,27 +295,41 @@ RJ_STEP(rj_reset)
 	struct rejoin *r = ctx;
 	int64_t deadline = rj_until(io, 30000);
 	struct repl *x = rj_repl(r->target, deadline, e);
-	AUTO(free) char *sql = xasprintf("SET GLOBAL gtid_slave_pos='%s'", r->start_gtid);
 
 	r->acted = true;
-	return x && repl_stop_io(x, deadline, e) && repl_stop_sql(x, deadline, e) &&
-	       exec(r->target, "RESET MASTER", deadline, e) && exec(r->target, sql, deadline, e);
+	if (!x || !repl_stop_io(x, deadline, e) || !repl_stop_sql(x, deadline, e) ||
+	        !empty_log(r, deadline, e) || !set_history(r, deadline, e))
+		return false;
+	return r->reset = r->o.errant != REJOIN_ERRANT_FLASHBACK || rj_flash_forget(r, deadline, e);
+}
+
+static bool is_history(
+        struct rejoin *r, const char *name, enum gtid_dialect d, int64_t deadline, struct err *e)
+{
+	AUTO(free) char *text = rj_variable(r->target, name, deadline, e);
+	AUTO(gtid) struct gtid_set *is = text ? gtid_set_parse(d, text, e) : NULL;
+	AUTO(gtid) struct gtid_set *want = is ? gtid_set_parse(d, r->start_gtid, e) : NULL;
+
+	return want &&
+	       (gtid_set_cmp(is, want) == GTID_EQUAL || err_set(e, ERR_PRECOND, 0, "%s of %s is %s",
+	                                                        name, r->o.target->hostinfo, text));
 }
 
 RJ_STEP(rj_is_reset)
 {
 	struct rejoin *r = ctx;
-	AUTO(free) char *pos = rj_variable(r->target, "gtid_slave_pos", rj_until(io, 5000), e);
-	AUTO(free)
-	char *logged =
-	        pos ? rj_variable(r->target, "gtid_binlog_pos", rj_until(io, 5000), e) : NULL;
-	AUTO(gtid) struct gtid_set *is = logged ? gtid_set_parse(GTID_MARIADB, pos, e) : NULL;
-	AUTO(gtid)
-	struct gtid_set *want = is ? gtid_set_parse(GTID_MARIADB, r->start_gtid, e) : NULL;
+	int64_t deadline = rj_until(io, 5000);
+	AUTO(free) char *logged = NULL;
 
-	return want && ((!*logged && gtid_set_cmp(is, want) == GTID_EQUAL) ||
-	                       err_set(e, ERR_PRECOND, 0, "gtid_slave_pos of %s is %s",
-	                               r->o.target->hostinfo, pos));
+	if (r->o.errant == REJOIN_ERRANT_FLASHBACK && !r->reset)
+		return err_set(e, ERR_PRECOND, 0, "not done yet");
+	if (r->mode == TOPOLOGY_GTID_MYSQL)
+		return is_history(r, "gtid_executed", GTID_MYSQL, deadline, e);
+	if (r->mode != TOPOLOGY_GTID_MARIADB)
+		return true;
+	logged = rj_variable(r->target, "gtid_binlog_pos", deadline, e);
+	return logged && (!*logged || err_set(e, ERR_PRECOND, 0, "its log is not empty")) &&
+	       is_history(r, "gtid_slave_pos", GTID_MARIADB, deadline, e);
 }
 
 /* ---- a copy ---- */

@@ -143,6 +143,13 @@ static void look_for_purged(struct rejoin *r, const struct sets *s)
 		        (unsigned long long)gtid_set_count(gone), text);
 }
 
+static char *without(const struct gtid_set *all, const struct gtid_set *some)
+{
+	AUTO(gtid) struct gtid_set *rest = gtid_set_subtract(all, some);
+
+	return gtid_set_format(rest);
+}
+
 bool rj_compare_gtid(struct rejoin *r, struct run_io *io, struct err *e)
 {
 	struct sets s;
@@ -152,6 +159,7 @@ bool rj_compare_gtid(struct rejoin *r, struct run_io *io, struct err *e)
 		r->n_errant = gtid_set_count(s.errant);
 		r->lacking = gtid_set_count(s.lacking);
 		r->errant_gtids = gtid_set_format(s.errant);
+		r->start_gtid = without(s.ours, s.errant);
 		look_at_own(r, io, &s);
 		look_for_purged(r, &s);
 		if (!r->missing[0])

@@ -4,7 +4,7 @@
  *
  * rejoin.c (the table, begin and end), rejoin_look.c (who is who, what stands against it), rejoin_compare.c
  * (whose history is whose), rejoin_gtid.c, rejoin_mariadb.c and rejoin_pos.c (the same in each mode), rejoin_do.c
- * (what changes something), rejoin_tell.c (texts), rejoin_resume.c (what the journal of a killed run knows).
+ * (what changes something), rejoin_flash.c (what takes back), rejoin_tell.c (texts), rejoin_resume.c (what the journal of a killed run knows).
  */
 #pragma once
 #include "fan.h"
@@ -67,7 +67,7 @@ struct rejoin {
 	char *errant_gtids;         /* owned; MySQL: the set */
 	struct rj_place saved_from; /* in the server's own log: behind it all of them stand */
 	struct rj_place start;      /* by position: where it goes on in the master's log */
-	char *start_gtid;           /* owned; MariaDB: gtid_slave_pos to begin with */
+	char *start_gtid;           /* owned; by GTID: what it has without the errant ones */
 	size_t proven;              /* by position: transactions in a row that are the same */
 	uint64_t lacking;           /* transactions that it will fetch; 0 also if not known */
 	char missing[400];          /* why the master cannot give it what it lacks; "" it can */
@@ -80,7 +80,12 @@ struct rejoin {
 	const struct conf_server *donor;
 	enum provision_how how;
 	struct provision_place place;
-	bool saved, closed, injected, reset, provisioned, acted;
+	bool saved, reset, provisioned;
+	bool acted; /* something was done that comparing again would not see through */
+	struct {
+		bool clone;
+		enum rejoin_errant errant;
+	} before;        /* how the run that was killed was asked for */
 	uint64_t behind; /* at the end; 0: nothing */
 };
 
@@ -124,6 +129,11 @@ void rj_mark_errant(struct rejoin *r, rj_errant_fn is, void *arg);
 /* Where its own history stands now, as text that changes with every transaction.  Returns owned. */
 char *rj_stand(struct rejoin *r, int64_t deadline, struct err *e);
 
+/* ---- taking back (rejoin_flash.c) ---- */
+
+bool rj_can_flash(struct rejoin *r, int64_t deadline, struct err *e); /* ERR_PRECOND says why not */
+bool rj_flash_forget(struct rejoin *r, int64_t deadline, struct err *e);
+
 /* ---- telling, resuming ---- */
 
 char *rj_errant_text(const struct rejoin *r); /* owned; one line for each table and statement */
@@ -146,6 +156,8 @@ RJ_STEP(rj_close);
 RJ_STEP(rj_is_closed);
 RJ_STEP(rj_inject);
 RJ_STEP(rj_is_injected);
+RJ_STEP(rj_flash);
+RJ_STEP(rj_is_flashed);
 RJ_STEP(rj_reset);
 RJ_STEP(rj_is_reset);
 RJ_STEP(rj_provision);
@@ -157,5 +169,6 @@ RJ_STEP(rj_catch_up);
 RJ_WHEN(rj_has_work);
 RJ_WHEN(rj_has_errant);
 RJ_WHEN(rj_will_inject);
+RJ_WHEN(rj_will_flash);
 RJ_WHEN(rj_will_reset);
 RJ_WHEN(rj_will_provision);

@@ -57,8 +57,8 @@ static bool is_behind(struct rejoin *r, const struct rejoin_txn *t, size_t i, vo
 	return i > m->ours;
 }
 
-static bool set_start(struct rejoin *r, const struct rejoin_log *theirs,
-        struct rejoin_match *m, struct err *e)
+static bool set_start(
+        struct rejoin *r, const struct rejoin_log *theirs, struct rejoin_match *m, struct err *e)
 {
 	const struct rejoin_txn *at = &theirs->all.items[m->theirs];
 	uint64_t lost = 0;

@@ -21,6 +21,9 @@ void rj_note(struct rejoin *r, struct run_io *io)
 	run_note(io, "start_gtid", json_string(r->start_gtid ? r->start_gtid : ""));
 	run_note(io, "proven", json_integer((json_int_t)r->proven));
 	run_note(io, "clone", json_boolean(r->o.clone));
+	run_note(io, "errant", json_integer(r->o.errant));
+	run_note(io, "own_file", json_string(r->saved_from.file));
+	run_note(io, "own_pos", json_integer((json_int_t)r->saved_from.pos));
 }
 
 static const char *text(const json_t *facts, const char *name)
@@ -44,7 +47,10 @@ static void restore_compare(struct rejoin *r, enum run_line line, const json_t *
 	r->n_errant = (uint64_t)json_integer_value(json_object_get(facts, "n_errant"));
 	r->errant_empty = json_is_true(json_object_get(facts, "errant_empty"));
 	r->own_known = json_is_true(json_object_get(facts, "own_known"));
-	r->o.clone = json_is_true(json_object_get(facts, "clone"));
+	r->before.clone = json_is_true(json_object_get(facts, "clone"));
+	r->before.errant = (enum rejoin_errant)json_integer_value(json_object_get(facts, "errant"));
+	snprintf(r->saved_from.file, sizeof(r->saved_from.file), "%s", text(facts, "own_file"));
+	r->saved_from.pos = (uint64_t)json_integer_value(json_object_get(facts, "own_pos"));
 	r->proven = (size_t)json_integer_value(json_object_get(facts, "proven"));
 	free(r->errant_gtids);
 	r->errant_gtids = xstrdup(text(facts, "gtids"));
@@ -59,16 +65,24 @@ static void restore_save(struct rejoin *r, enum run_line line, const json_t *fac
 	r->saved = line == RUN_ENDED_WELL;
 }
 
+/* What was begun is ended in the way it was asked for then. */
+static void go_on_as_before(struct rejoin *r)
+{
+	r->acted = true;
+	r->o.clone = r->before.clone;
+	r->o.errant = r->before.errant;
+}
+
 static void restore_deed(struct rejoin *r, enum run_line line, const json_t *facts)
 {
 	(void)line;
 	(void)facts;
-	r->acted = true;
+	go_on_as_before(r);
 }
 
 static void restore_provision(struct rejoin *r, enum run_line line, const json_t *facts)
 {
-	r->acted = true;
+	go_on_as_before(r);
 	r->provisioned = line == RUN_ENDED_WELL;
 	if (r->provisioned)
 		restore_start(r, facts);
@@ -91,6 +105,7 @@ void rj_restore(void *ctx, const char *step, enum run_line line, const json_t *f
 		{ "compare", restore_compare },
 		{ "save", restore_save },
 		{ "inject", restore_deed },
+		{ "flashback", restore_deed },
 		{ "reset", restore_deed },
 		{ "provision", restore_provision },
 		{ "follow", restore_deed },

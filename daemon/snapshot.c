@@ -134,6 +134,18 @@ static void read_done(struct job *j, void *arg, const struct err *e)
 	one_less(r);
 }
 
+static void copy_logs(
+        struct arena *a, const struct snapshot_server *from, struct snapshot_server *to)
+{
+	size_t n = from->n_logs_late;
+	struct snapshot_log *logs = ARENA_ARRAY(a, struct snapshot_log, n + 1);
+	for (size_t i = 0; i < n; i++)
+		logs[i] = (struct snapshot_log){ arena_strdup(a, from->logs_late[i].file),
+			from->logs_late[i].size };
+	to->logs_late = logs;
+	to->n_logs_late = n;
+}
+
 static void late_done(struct job *j, void *arg, const struct err *e)
 {
 	struct errand *q = arg;
@@ -143,6 +155,7 @@ static void late_done(struct job *j, void *arg, const struct err *e)
 		s->executed_late = TAKE(q->g->out.executed_late);
 		s->binlog_late_file = arena_strdup(r->s->arena, q->g->out.binlog_late_file);
 		s->binlog_late_pos = q->g->out.binlog_late_pos;
+		copy_logs(r->s->arena, &q->g->out, s);
 	}
 	one_less(r);
 }
@@ -204,6 +217,13 @@ static bool is_same_kind(const struct gtid_set *a, const struct gtid_set *b)
 	return a && b && gtid_set_dialect(a) == gtid_set_dialect(b);
 }
 
+/* In an older file, and its receiver does not get on: that file may be shorter than it was. */
+static bool is_stuck(const struct snapshot_channel *ch, const struct snapshot_server *source)
+{
+	return ch->io_running != IO_YES && ch->read_file && *ch->read_file &&
+	       snapshot_pos_cmp(ch->read_file, 0, source->binlog_file, 0) < 0;
+}
+
 static bool seems_ahead(
         const struct snapshot *s, const struct snapshot_server *a, const struct snapshot_server *b)
 {
@@ -211,8 +231,9 @@ static bool seems_ahead(
 		return true;
 	for (size_t i = 0; i < a->n_channels; i++)
 		if (snapshot_find_source(s, &a->channels[i]) == b && b->binlog_file &&
-		        snapshot_pos_cmp(a->channels[i].read_file, a->channels[i].read_pos,
-		                b->binlog_file, b->binlog_pos) > 0)
+		        (is_stuck(&a->channels[i], b) ||
+		                snapshot_pos_cmp(a->channels[i].read_file, a->channels[i].read_pos,
+		                        b->binlog_file, b->binlog_pos) > 0))
 			return true;
 	return false;
 }

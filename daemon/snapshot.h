@@ -113,6 +113,11 @@ struct snapshot_repl_user {
 	const char *via_role;      /* the role that grants it */
 };
 
+struct snapshot_log {
+	const char *file;
+	uint64_t size;
+};
+
 struct snapshot_server {
 	const struct conf_server *conf; /* borrowed */
 	struct arena *arena;            /* owns its texts; NULL = the snapshot's arena does */
@@ -167,6 +172,8 @@ struct snapshot_server {
 	struct gtid_set *executed_late;
 	const char *binlog_late_file;
 	uint64_t binlog_late_pos;
+	const struct snapshot_log *logs_late; /* its binlogs, oldest first */
+	size_t n_logs_late;
 
 	/* replication */
 	struct snapshot_channel *channels; /* all of them; a server without any is no replica */

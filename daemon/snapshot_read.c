@@ -375,6 +375,20 @@ static void read_binlog_status(struct reader *r)
 	s->binlog_ignore_db = arena_strdup(r->a, ignore_db ? ignore_db : "");
 }
 
+static void read_logs(struct reader *r)
+{
+	if (r->out->log_bin == TRI_NO)
+		return;
+	AUTO(db_result) struct db_result *res = ask(r, NULL, "SHOW BINARY LOGS");
+	size_t n = res ? db_rows(res) : 0;
+	struct snapshot_log *logs = ARENA_ARRAY(r->a, struct snapshot_log, n + 1);
+	for (size_t i = 0; i < n; i++)
+		logs[i] = (struct snapshot_log){ copy(r, db_get(res, i, "Log_name")),
+			unsigned_number(db_get(res, i, "File_size")) };
+	r->out->logs_late = logs;
+	r->out->n_logs_late = n;
+}
+
 /* Says more than gtid_binlog_pos: also what a server wrote itself before it went on with its
  * master's. */
 static void read_binlog_state(struct reader *r)
@@ -599,6 +613,7 @@ void snapshot_read_late(struct snapshot_reading *g, int64_t deadline)
 			g->out.executed_late = executed_now(&r);
 		g->out.binlog_late_file = g->out.binlog_file;
 		g->out.binlog_late_pos = g->out.binlog_pos;
+		read_logs(&r);
 	}
 	reader_done(&r);
 }

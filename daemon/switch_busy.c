@@ -191,6 +191,48 @@ bool sw_kill_clients(
 	return res != NULL;
 }
 
+static bool is_among(const session_id *ids, size_t n, session_id id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/* How many of these are still there. */
+static bool count_left(struct repl *by, const session_id *ids, size_t n, int64_t deadline,
+        size_t *ret, struct err *e)
+{
+	AUTO(db_result) struct db_result *res = ask(by, "SHOW PROCESSLIST", deadline, e);
+
+	*ret = 0;
+	for (size_t i = 0; res && i < db_rows(res); i++)
+		*ret += is_among(ids, n, strtoull(db_get(res, i, "Id"), NULL, 10));
+	return res != NULL;
+}
+
+bool sw_end_clients(struct planned *p, struct repl *by, int64_t deadline, struct err *e)
+{
+	AUTO(db_result) struct db_result *res = ask(by, "SHOW PROCESSLIST", deadline, e);
+	AUTO(free) session_id *ids = xzalloc(sizeof(*ids) * (res ? db_rows(res) + 1 : 1));
+	size_t n = 0, left = 1;
+
+	for (size_t i = 0; res && i < db_rows(res); i++) {
+		session_id id = strtoull(db_get(res, i, "Id"), NULL, 10);
+
+		if (!is_client(res, i) || is_session(by, id) || sw_is_ours(p, id))
+			continue;
+		ids[n++] = id;
+		if (!kill_one(by, id, deadline, e))
+			return false;
+	}
+	while (res && left && clock_left(deadline) > 0)
+		if (!count_left(by, ids, n, deadline, &left, e))
+			return false;
+	return res && (!left || err_set(e, ERR_LOST, 0, "%zu sessions on %s do not end", left,
+	                                p->orig->conf->hostinfo));
+}
+
 /*
  * MySQL 5.6 locks all tables by closing them first, which waits for who reads one; and whoever wants that
  * table waits behind, even when the lock was given up, until that reader has ended.

@@ -152,6 +152,20 @@ SW_STEP(sw_all_follow)
 
 /* ---- the old master ---- */
 
+/* Sessions that came meanwhile only read; ours must not be one of them. */
+static bool release_transactions(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
+{
+	struct db *db = NULL;
+
+	if (p->orig_super || p->tx_was_on)
+		return true;
+	db = repl_db(r, deadline, e);
+	if (!db || !db_exec(db, "SET GLOBAL tx_read_only=0", e))
+		return false;
+	repl_close(TAKE(p->orig->repl));
+	return sw_repl(p->orig, deadline, e);
+}
+
 /* It was refused writes until nobody was led to it any more; read_only stays. */
 SW_STEP(sw_release)
 {
@@ -159,14 +173,16 @@ SW_STEP(sw_release)
 	int64_t deadline = sw_until(io, UNLOCK_MS);
 	struct repl *r = sw_repl(p->orig, deadline, e);
 
-	if (r && repl_tables_are_locked(r)) {
+	if (!r || !repl_set_read_only(r, true, deadline, e))
+		return false;
+	if (repl_tables_are_locked(r)) {
 		log_info("Unlocking all tables on the orig master:");
 		log_info("Executing UNLOCK TABLES..");
 		if (!repl_unlock_tables(r, deadline, e))
 			return false;
 		log_info(" ok.");
 	}
-	return r && repl_set_read_only(r, true, deadline, e);
+	return release_transactions(p, r, deadline, e);
 }
 
 SW_WHEN(sw_keeps_orig)

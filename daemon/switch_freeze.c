@@ -98,11 +98,17 @@ static bool stop_scheduler(const struct planned *p, struct repl *r, int64_t dead
 	       exec(r, "SET GLOBAL event_scheduler=OFF", deadline, e);
 }
 
+/*
+ * The lock goes with our session, and that one with our process: whoever waits behind it with SUPER would
+ * write then.  So who is there now is ended before the new master opens (sw_level), and who comes later
+ * begins with transactions that only read, whatever his rights.
+ */
 static bool lock_tables(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
 {
 	log_info("Executing FLUSH TABLES WITH READ LOCK..");
 	(void)p;
-	return repl_lock_tables(r, deadline, e) && exec(r, "SET GLOBAL read_only=1", deadline, e);
+	return exec(r, "SET GLOBAL tx_read_only=1", deadline, e) &&
+	       repl_lock_tables(r, deadline, e) && exec(r, "SET GLOBAL read_only=1", deadline, e);
 }
 
 static bool shut(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
@@ -201,10 +207,12 @@ static bool open_again(struct planned *p, int64_t deadline, struct err *e)
 	bool locked = p->orig->repl && repl_tables_are_locked(p->orig->repl);
 	struct repl *r = locked ? p->orig->repl : sw_other(p->orig, deadline, e);
 
-	if (!r || (locked && !repl_unlock_tables(r, deadline, e)) ||
-	        !exec(r, "SET GLOBAL read_only=0", deadline, e))
+	if (!r || !exec(r, "SET GLOBAL read_only=0", deadline, e) ||
+	        (locked && !repl_unlock_tables(r, deadline, e)))
 		return false;
 	p->back_us = clock_us();
+	if (!p->orig_super && !p->tx_was_on && !exec(r, "SET GLOBAL tx_read_only=0", deadline, e))
+		return false;
 	return !p->scheduler_was_on || !p->events.n ||
 	       exec(r, "SET GLOBAL event_scheduler=ON", deadline, e);
 }
@@ -272,6 +280,36 @@ static bool become_level(struct planned *p, int64_t deadline, struct err *e)
 	return repl_position(r, deadline, &p->position, e);
 }
 
+struct leveling {
+	struct planned *p;
+	int64_t deadline;
+};
+
+static bool level_part(void *arg, size_t i, struct err *e)
+{
+	const struct leveling *l = arg;
+	struct repl *r;
+
+	if (i == 0)
+		return become_level(l->p, l->deadline, e);
+	r = sw_other(l->p->orig, l->deadline, e);
+	return r && sw_end_clients(l->p, r, l->deadline, e);
+}
+
+/* Where a lock holds them, those who wait behind it go meanwhile. */
+static bool level_and_end(struct planned *p, int64_t deadline, struct err *e)
+{
+	struct leveling l = { p, deadline };
+	struct err errs[2];
+
+	if (!p->frozen || p->orig_super)
+		return become_level(p, deadline, e);
+	if (fan_run(2, 0, level_part, &l, errs) == 0)
+		return true;
+	*e = errs[0].kind != ERR_NONE ? errs[0] : errs[1];
+	return false;
+}
+
 /* The others begin where the new master's log stands now: read once, before it opens. */
 SW_STEP(sw_level)
 {
@@ -281,7 +319,7 @@ SW_STEP(sw_level)
 
 	if (p->past)
 		return true;
-	if (!become_level(p, sw_until(io, left), e))
+	if (!level_and_end(p, sw_until(io, left), e))
 		return err_ctx(
 		        e, "the new master could not be brought level while writes were stopped");
 	p->has_position = true;

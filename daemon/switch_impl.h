@@ -59,6 +59,7 @@ struct planned {
 	/* What was, to be put back; of a run that was killed, from the journal. */
 	bool resumed, past; /* ... before or behind the point of no return */
 	bool fresh_was_open, orig_was_open, scheduler_was_on;
+	bool tx_was_on;         /* tx_read_only of the old master */
 	bool orig_super;        /* super_read_only exists there */
 	int64_t checkpoint_was; /* -1: not touched */
 	bool semisync;
@@ -109,6 +110,8 @@ bool sw_check_busy(struct planned *p, struct run_io *io, struct err *e);
 /* One round of KILL for all clients of the old master: *ret_left were there. */
 bool sw_kill_clients(
         struct planned *p, struct repl *by, int64_t deadline, int *ret_left, struct err *e);
+/* All clients that the old master has now: they are gone when this returns. */
+bool sw_end_clients(struct planned *p, struct repl *by, int64_t deadline, struct err *e);
 /* After a lock of all tables that did not come in time: those who held it up, where that must be. */
 void sw_end_readers(struct planned *p, struct repl *r, int64_t deadline);
 bool sw_is_ours(const struct planned *p, unsigned long long id);

@@ -385,15 +385,23 @@ bool sw_set_checkpoint(struct repl *r, int64_t ms, int64_t deadline, struct err 
 	return !name || (db && db_exec(db, sql, e));
 }
 
-static bool read_scheduler(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
+static bool is_on(struct repl *r, const char *variable, int64_t deadline, bool *ret, struct err *e)
 {
+	AUTO(free) char *sql = xasprintf("SELECT @@GLOBAL.%s", variable), *on = NULL;
 	struct db *db = repl_db(r, deadline, e);
-	AUTO(free) char *on = NULL;
 
-	if (!db || !db_value(db, "SELECT @@GLOBAL.event_scheduler", &on, e))
+	if (!db || !db_value(db, sql, &on, e))
 		return false;
-	p->scheduler_was_on = str_is(on, "ON") || str_is(on, "1");
-	return repl_events(r, deadline, &p->events, e);
+	*ret = str_is(on, "ON") || str_is(on, "1");
+	return true;
+}
+
+static bool read_switches(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
+{
+	p->orig_super = dialect_can(repl_dialect(r), CAP_SUPER_READ_ONLY);
+	return is_on(r, "event_scheduler", deadline, &p->scheduler_was_on, e) &&
+	       (p->orig_super || is_on(r, "tx_read_only", deadline, &p->tx_was_on, e)) &&
+	       repl_events(r, deadline, &p->events, e);
 }
 
 static bool read_token(struct planned *p, int64_t deadline, struct err *e)
@@ -424,8 +432,7 @@ SW_STEP(sw_sessions)
 		return true;
 	if (!open_all(p, io, e))
 		return false;
-	p->orig_super = dialect_can(repl_dialect(p->orig->repl), CAP_SUPER_READ_ONLY);
-	if (!read_scheduler(p, p->orig->repl, deadline, e) || !read_token(p, deadline, e) ||
+	if (!read_switches(p, p->orig->repl, deadline, e) || !read_token(p, deadline, e) ||
 	        !read_checkpoint(p, p->fresh->repl, deadline, e))
 		return false;
 	sw_note_roles(p, io);

@@ -52,6 +52,7 @@ void sw_note_roles(struct planned *p, struct run_io *io)
 	run_note(io, "mode", json_integer(p->mode));
 	run_note(io, "ring", json_boolean(p->ring));
 	run_note(io, "fresh_was_open", json_boolean(p->fresh_was_open));
+	run_note(io, "tx_was_on", json_boolean(p->tx_was_on));
 	run_note(io, "orig_super", json_boolean(p->orig_super));
 	run_note(io, "scheduler", json_boolean(p->scheduler_was_on));
 	run_note(io, "checkpoint", json_integer(p->checkpoint_was));
@@ -134,6 +135,7 @@ static void restore_roles(struct planned *p, const json_t *facts)
 	p->mode = (enum topology_mode)number(facts, "mode");
 	p->ring = is_true(facts, "ring");
 	p->fresh_was_open = is_true(facts, "fresh_was_open");
+	p->tx_was_on = is_true(facts, "tx_was_on");
 	p->orig_super = is_true(facts, "orig_super");
 	p->scheduler_was_on = is_true(facts, "scheduler");
 	p->checkpoint_was = number(facts, "checkpoint");

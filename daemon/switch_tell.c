@@ -246,10 +246,10 @@ json_t *switch_json(const struct planned *p)
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(notes, json_string(warnings[i]));
-	return json_pack("{s:i, s:s, s:s, s:I, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:o, s:o}",
-	        "format", 1, "cluster", p->conf->name, "run", run_name(p->run), "at",
-	        (json_int_t)time(NULL), "from", hostinfo_of(r->orig), "to", hostinfo_of(r->fresh),
-	        "result", run_result_name(r->result), "given_back", r->given_back, "error",
-	        error_json(r->error), "refused_ms", ms_json(r->refused_us), "moved_ms",
-	        ms_json(r->moved_us), "timeline", timeline(p), "notes", notes);
+	return json_pack("{s:i, s:s, s:s, s:s, s:I, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:o, s:o}",
+	        "format", 1, "plan", "switch", "cluster", p->conf->name, "run", run_name(p->run),
+	        "at", (json_int_t)time(NULL), "from", hostinfo_of(r->orig), "to",
+	        hostinfo_of(r->fresh), "result", run_result_name(r->result), "given_back",
+	        r->given_back, "error", error_json(r->error), "refused_ms", ms_json(r->refused_us),
+	        "moved_ms", ms_json(r->moved_us), "timeline", timeline(p), "notes", notes);
 }

@@ -689,6 +689,15 @@ static bool has_forgotten_gtids(const struct topology_server *v, const struct sn
 	return !gtid_set_contains(m->executed_late, own);
 }
 
+/* The file that it reads is shorter than what it has read of it. */
+static bool is_cut(const struct snapshot_channel *ch, const struct snapshot_server *m)
+{
+	for (size_t i = 0; i < m->n_logs_late; i++)
+		if (str_is(m->logs_late[i].file, ch->read_file))
+			return m->logs_late[i].size < ch->read_pos;
+	return false;
+}
+
 /* Sure only with a reading of the master that is younger than the slave's. */
 static void check_rewound(struct topology_work *w, const struct topology_server *v)
 {
@@ -698,7 +707,7 @@ static void check_rewound(struct topology_work *w, const struct topology_server 
 	const struct snapshot_channel *ch = v->channel;
 	bool behind = snapshot_pos_cmp(ch->read_file, ch->read_pos, m->snap->binlog_late_file,
 	                      m->snap->binlog_late_pos) > 0;
-	if (behind || has_forgotten_gtids(v, m->snap))
+	if (behind || is_cut(ch, m->snap) || has_forgotten_gtids(v, m->snap))
 		add(w, TOPOLOGY_MASTER_HAS_LESS, v,
 		        "do not let it go on as master: it will use these positions and GTIDs "
 		        "again",

@@ -10,6 +10,7 @@
 #include "events.h"
 #include "fence.h"
 #include "filter.h"
+#include "flashback.h"
 #include "gate.h"
 #include "look.h"
 #include "probe.h"
@@ -44,6 +45,9 @@ static const struct verb verbs[] = {
 	{ "look", ARGS_SAVE, .serve = look_serve,
 	        .help = "list the transactions of binlogs, with what they touch (--start_file, "
 	                "--json)" },
+	{ "flashback", ARGS_SAVE, .serve = flashback_serve,
+	        .help = "statements that take back the rows changed behind a place (--start_file, "
+	                "--start_pos)" },
 	{ "filter", ARGS_FILTER, .serve = filter_serve,
 	        .help = "take mysqlbinlog's own ROLLBACKs out of its text (obsolete)" },
 	{ "probe", ARGS_PROBE, .serve = probe_serve, .flags = VERB_JSON,

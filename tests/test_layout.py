@@ -18,6 +18,7 @@ HOMES = {
     r"libconfig\.h": {"common/conf_native.c"},
     r"systemd/.*": {"common/log.c", "daemon/sd.c"},
     r"zstd\.h": {"common/binlog_payload.c"},
+    r"microhttpd\.h": {"daemon/http.c", "daemon/http_serve.c", "daemon/http_live.c"},
 }
 
 # Groups of daemon/, left to right: a module includes only its own group and those before it.
@@ -32,6 +33,7 @@ GROUPS = [
     {"catchup", "repl", "fan"},
     {"run"},
     {"failover", "aftermath", "incident", "flatten", "move", "semisync", "switch"},
+    {"glance", "metrics", "page", "http"},
     {"watch"},
     {"act"},
     {"fleet"},

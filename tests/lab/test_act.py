@@ -84,3 +84,85 @@ def test_refused(lab, how):
         assert {g["name"] for g in blocking} <= {"refused", "topology"} and blocking, mhad.tell()
         assert ("db3" if how == "a slave is dead" else "max_loss=0") in blocking[0]["text"]
         assert db2.status()["Slave_SQL_Running"] == "Yes" and db2.variable("read_only") == 1
+
+
+@pytest.mark.parametrize("name", ["ma1011", "my97", pytest.param("my56", marks=pytest.mark.slow), pytest.param("ma118", marks=pytest.mark.slow)])
+def test_events_that_ran_run_again(lab, name):
+    """Those of the scheduler that were on are on on the new master, and no others."""
+    cluster = lab.cluster(name, 3)
+    db1, db2, db3 = cluster
+    db1.script("CREATE DATABASE shop; " + "".join(
+        f"CREATE EVENT shop.{e} ON SCHEDULE EVERY 1 DAY {how} DO SET @x = 1; "
+        for e, how in (("on1", "ENABLE"), ("off1", "DISABLE"), ("slaves", "DISABLE ON SLAVE"))))
+    state = lambda s: {n: v for n, v in s.sql("SELECT event_name, status FROM information_schema.events WHERE event_schema = 'shop'")}
+    was = state(db1)
+    assert was["on1"] == "ENABLED" and was["off1"] == "DISABLED" and "SIDE" in was["slaves"], was
+    cluster.caught_up()
+    with acting(lab, cluster) as mhad:
+        until("they are known", lambda: "1 events of the scheduler are switched on on db1" in mhad.proc.err, 15)
+        db1.kill()
+        new_master(mhad, "db2")
+        until("the failover is over", lambda: lab.manager.run(["mhactl", "report", "app1"]).rc == 0, 10)
+        now = state(db2)
+        assert now["on1"] == "ENABLED" and now["off1"] != "ENABLED" and now["slaves"] == was["slaves"], now
+        db3.caught_up()
+        assert "ENABLED" not in state(db3).values(), state(db3)
+
+
+def switch(lab, *args, env=None):
+    return lab.manager.run(["masterha_master_switch", "--master_state=dead", "--conf=/etc/mhad/clusters.d/app1.conf",
+                            "--dead_master_host=db1", "--dead_master_port=3306", "--interactive=0", *args], env=env or {}, timeout=60)
+
+
+def test_a_command_beside_mhad(lab):
+    """mhad watches and may not act: a person's command fails over, mhad goes on with the new master and meets the old one."""
+    cluster = lab.cluster("ma1011", 3)
+    db1, db2, db3 = cluster
+    mhad = Mhad(lab)
+    mhad.use(cluster, auto_failover=False, fence="best_effort", latest_priority=False)
+    with mhad.start().watching():
+        db1.kill()
+        mhad.until(state="blocked", within=15)
+        r = switch(lab)
+        assert r.rc == 0 and "completed successfully" in r.err, str(r)
+        new_master(mhad, "db2")
+        assert not mhad.status().get("paused")
+        validate.everything(db2, [db3])
+        db1.host.run(["mha-node", "release", f"--port={db1.port}"])
+        db1.start()
+        until("mhad has closed the old master", lambda: db1.variable("read_only") == 1, 10)
+
+
+def test_a_command_while_mhad_fails_over(lab):
+    """mhad is at it: the command says so and does nothing."""
+    cluster = lab.cluster("ma1011", 3)
+    db1, db2, db3 = cluster
+    mhad = Mhad(lab)
+    mhad.use(cluster, auto_failover=True, fence="best_effort", latest_priority=False)
+    with mhad.start(env={"MHAD_FAILPOINT": "apply:act=sleep:4000"}).watching():
+        db1.kill()
+        mhad.until(state="failing_over", within=15)
+        r = switch(lab)
+        assert r.rc == 1 and "mhad is failing app1 over just now" in r.err, str(r)
+        new_master(mhad, "db2")
+        validate.everything(db2, [db3])
+
+
+def test_workdir_of_the_command_line(lab):
+    """--manager_workdir: status, marks and what was saved are there, and not where the file says."""
+    cluster = lab.cluster("ma1011", 3)
+    db1, db2, db3 = cluster
+    db1.script("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY)")
+    cluster.caught_up()
+    for s in (db2, db3):
+        s.stop_slave("IO_THREAD")
+    db1.sql("INSERT INTO shop.t VALUES (1)")
+    db1.kill()
+    r = lab.manager.run(["masterha_master_switch", "--master_state=dead", f"--conf={cluster.conf}", "--dead_master_host=db1",
+                         "--dead_master_port=3306", "--interactive=0", "--workdir=/var/tmp/elsewhere"], timeout=60)
+    assert r.rc == 0, str(r)
+    names = sorted(p.name for p in lab.manager.path("/var/tmp/elsewhere").iterdir())
+    assert names[0] == "app1.failover.complete" and names[1].startswith("saved_master_binlog_from_db1_3306_"), names
+    usual = lab.manager.path(cluster.workdir)
+    assert not [p for p in (usual.iterdir() if usual.exists() else []) if p.name.startswith(("app1.failover", "saved_"))]
+    assert db2.sql("SELECT id FROM shop.t") == db3.sql("SELECT id FROM shop.t") != ()

@@ -9,7 +9,7 @@ import pytest
 from . import fault, validate
 from .mhad import Mhad
 from .test_failover import count, cut_off, done, rows, show, start
-from .util import until
+from .util import LabError, until
 
 WORKERS = {"my56": "slave_parallel_workers", "my97": "replica_parallel_workers", "ma": "slave_parallel_threads"}
 
@@ -370,7 +370,10 @@ def test_power_loss(lab, flavour, mode, went_back):
         if went_back == "all of it":
             db1.start()
         mhad.ask("resume", cluster="app1")
-        until("a new master", lambda: not (mhad.status()["master"] or "db1").startswith("db1"), 40)
+        try:
+            until("a new master", lambda: not (mhad.status()["master"] or "db1").startswith("db1"), 30)
+        except LabError as e:
+            raise LabError(f"{e}\n{mhad.tell()}\n{mhad.proc.err}") from None
         mhad.until("healthy", "monitoring", within=20)
         new = db2 if mhad.status()["master"].startswith("db2") else db3
         other = db3 if new is db2 else db2
@@ -386,7 +389,7 @@ def test_power_loss(lab, flavour, mode, went_back):
         until("the old master was made read-only", lambda: db1.variable("read_only") == 1, 10)
         until("it is told", lambda: "the old master db1" in mhad.proc.err, 5)
         assert mhad.status()["master"].startswith(new.name) and not db1.status().get("Slave_IO_Running") == "Yes"
-        assert [r["name"].split(":")[0].split("(")[0] for r in mhad.status()["replicas"] if r.get("follows", r["state"] == "up")] == [other.name]
+        assert not [r for r in mhad.status()["replicas"] if "db1" in str(r) and r["state"] == "up"], mhad.status()
 
 
 # ---- other sources ------------------------------------------------------------------------------
@@ -446,11 +449,15 @@ def test_odd_slaves(lab, flavour, mode, disk):
     db1, db2, db3, db4 = fo.cluster
     rows(db1, 10, "all")
     fo.cluster.caught_up()
+    f = db3.flavour
     db4.set(read_only=0)
-    db4.script("CREATE DATABASE own; CREATE TABLE own.t (id INT PRIMARY KEY); INSERT INTO own.t VALUES (1)")
+    with db4.connect() as s, s.cursor() as c:
+        if f.mariadb and mode == "gtid":  # in the master's domain its replication would stop at once
+            c.execute("SET gtid_domain_id=9")
+        for q in ("CREATE DATABASE own", "CREATE TABLE own.t (id INT PRIMARY KEY)", "INSERT INTO own.t VALUES (1)"):
+            c.execute(q)
     db4.set(read_only=1)
     db2.stop_slave("SQL_THREAD")
-    f = db3.flavour
     db3.stop_slave()
     db3.sql(f"{f.change} TO {f.master}_DELAY=3600")
     db3.start_slave()
@@ -476,9 +483,9 @@ def test_odd_slaves(lab, flavour, mode, disk):
     assert db3.master() is db2 and db3.status()["SQL_Delay"] in (3600, "3600")
     validate.follow(db2, [db4])
     assert db4.one("SELECT COUNT(*) FROM own.t") == 1 and contents(db4) != contents(db2)
-    db3.stop_slave("SQL_THREAD")
+    db3.stop_slave()
     db3.sql(f"{f.change} TO {f.master}_DELAY=0")
-    db3.start_slave("SQL_THREAD")
+    db3.start_slave()
     validate.follow(db2, [db3])
     same([db3], contents(db2))
     if mode == "gtid":

@@ -105,6 +105,17 @@ def test_bad_start(lab, star):
     assert "Got exit code 1 (Not master dead)." in done.err and not health(lab, star).exists()
 
 
+def test_signal_while_it_waits(lab, star):
+    """--wait_on_monitor_error keeps the status file for so long, and a signal ends both."""
+    for s in star.slaves:
+        s.stop()
+    proc = lab.manager.start(["masterha_manager", f"--conf={star.conf}", "--wait_on_monitor_error=100"])
+    until("it waits", lambda: "Waiting for 100 seconds before exit.." in proc.err, 20)
+    assert "CONFIG_ERROR" in health(lab, star).read_text()
+    proc.kill(signal.SIGTERM)
+    assert proc.wait(5).rc == 1 and "Got terminate signal. Exit." in proc.err and not health(lab, star).exists()
+
+
 def test_log_file(lab, star):
     star.write_conf(manager_log="/var/log/app1.log")
     proc = lab.manager.start(["masterha_manager", f"--conf={star.conf}"])

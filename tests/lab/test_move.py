@@ -302,7 +302,6 @@ REFUSED = {
     "no log_slave_updates": (lambda m: restarted(m.cluster[1], log_slave_updates=0), "log_slave_updates"),
     "filter": (lambda m: restarted(m.cluster[1], replicate_ignore_table="shop.nothing"), "filters what it replicates"),
     "statements only": (lambda m: m.cluster[3].set(binlog_format="STATEMENT"), "statements only"),
-    "writable": (lambda m: m.cluster[1].set(read_only=0), "clients may write"),
     "dead": (lambda m: m.cluster[1].kill(), "answer"),
 }
 
@@ -327,9 +326,19 @@ def test_refused(lab, why):
         if s.running:
             now = s.status()
             assert all(now[k] == before[s.name][k] for k in ("Slave_IO_Running", "Slave_SQL_Running", "Master_Host"))
-    if why == "writable":
-        m.move(db4, m.cluster[0], "--force")
-        assert db4.master() is m.cluster[0]
+
+
+def test_forced(lab):
+    """A tier that the file does not know of; and a slave that clients may write to is only warned of."""
+    m = start(lab, "ma1011", servers=4)
+    _, db2, db3, db4 = m.cluster
+    r = m.move(db3, db2, rc=5)
+    assert "multi_tier_slave" in r.err and "--force" in r.err
+    m.move(db3, db2, "--force")
+    assert db3.master() is db2
+    db2.set(read_only=0)
+    r = m.flatten()
+    assert "clients may write to db2" in r.err and below(m.cluster) == {"db2": "db1", "db3": "db1", "db4": "db1"}
 
 
 def test_not_in_time(lab):
@@ -399,3 +408,34 @@ def test_failover_after_a_killed_move(lab, flavour):
     assert db2.master() is db3
     m.ctl("flatten", rc=None, timeout=90)
     lab.until("all go on", lambda: db2.replicating() and db4.replicating())
+
+
+# ---- double masters ---------------------------------------------------------------------------------------------------
+def test_ring(lab, flavour, mode):
+    """Closed under load: nothing is done twice, what the other one writes arrives; and opened again."""
+    m = start(lab, flavour, mode, servers=3, shape="star", semisync=False)
+    db1, db2, db3 = m.cluster
+    topology = lambda: json.loads(m.ctl("topology", "--json", rc=None).out)
+    assert m.ctl("ring", "close", rc=2).err.count("--with")
+    db2.set(read_only=0)
+    assert "clients may write" in m.ctl("ring", "close", "--with=db2", rc=5).err
+    db2.set(read_only=1)
+    with Load(db1):
+        m.ctl("ring", "close", "--with=db2")
+        assert db1.master() is db2 and db1.replicating()
+        m.ctl("ring", "close", "--with=db2")
+        time.sleep(0.5)
+    assert equal(m.cluster) == {"db2": "db1", "db3": "db1"} and db1.replicating()
+    seen = topology()
+    assert [s["role"] for s in seen["servers"]] == ["master", "co-master", "slave"]
+    assert [f["code"] for f in seen["findings"] if f["code"] in ("ring-broken", "auto-increment")] == ["auto-increment"]
+    for i, s in enumerate((db1, db2), 1):
+        s.set(auto_increment_increment=2, auto_increment_offset=i)
+    db1.stop_slave("SQL_THREAD")
+    assert [f["code"] for f in topology()["findings"] if f["code"] in ("ring-broken", "auto-increment")] == ["ring-broken"]
+    db1.start_slave("SQL_THREAD")
+    db2.sql("INSERT INTO shop.t (v) VALUES ('from the other one')")
+    for s in (db1, db3):
+        lab.until(f"{s} has it", lambda s=s: s.one("SELECT COUNT(*) FROM shop.t WHERE v LIKE 'from%'") == 1)
+    m.ctl("ring", "open")
+    assert not db1.status() and equal(m.cluster) == {"db2": "db1", "db3": "db1"}

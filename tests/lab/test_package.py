@@ -305,7 +305,7 @@ def test_five_steps(clean, lab, debs, tmp_path):
     assert accounts == before[1]
     assert not [f for f in sd.run(["find", "/var/tmp", "/var/log", "/run", "-name", "*mhad*", "-o", "-name", "*app1*"]).out.split()
                 if "journal" not in f]
-    for s in cluster[1:] if isinstance(cluster, list) else list(cluster)[1:]:
+    for s in (db2, db3):
         r = apt(s.host, "apt purge mhad-node")
         assert r.rc == 0 and not s.host.path("/etc/mhad/node.conf").exists() and not s.host.path("/usr/bin/mha-node").exists(), r
 

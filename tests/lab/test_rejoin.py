@@ -6,6 +6,8 @@ import pytest
 
 from . import fault
 from .flavour import flavour as find_flavour
+from .mhad import Mhad
+from .util import until
 
 TABLES = """CREATE DATABASE shop;
 CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200)) ENGINE=InnoDB;
@@ -169,7 +171,34 @@ def test_errant_that_change_nothing(lab, flavour, mode):
     x.check()
 
 
+@pytest.mark.parametrize("n", [1, 100, 10000])
+def test_flashback(lab, flavour, mode, n):
+    """Rows inserted, changed and deleted by itself are taken back, and it follows as if it had never done that."""
+    x = Rejoin(lab, flavour, mode)
+    x.db1.sql("INSERT INTO shop.big VALUES (1, REPEAT('q', 60000), 12.345, NOW()), (2, NULL, NULL, NULL)")
+    x.db2.caught_up(), x.db3.caught_up()
+    x.fail_over()
+    own_rows(x.db1, n)
+    x.db1.script("""UPDATE shop.t SET v=CONCAT(v, '!') ORDER BY id DESC; UPDATE shop.t SET id=id+100000 WHERE id>15;
+                    DELETE FROM shop.t WHERE id<5; UPDATE shop.big SET b=NULL, d=1 WHERE id=1; DELETE FROM shop.big""")
+    r = x.rejoin("--errant=flashback")
+    assert r.json["result"] == "success" and lab.manager.path(r.json["saved"]).exists(), str(r)
+    x.check()
+    assert not x.db1.sql("SELECT 1 FROM information_schema.tables WHERE table_name='rejoin_marks'")
+
+
+@pytest.mark.slow
+def test_no_flashback(lab):
+    """Statements, and images that are not whole, cannot be taken back."""
+    x = Rejoin(lab, "my97", "gtid").fail_over()
+    x.db1.script("SET GLOBAL read_only=0; SET SESSION binlog_row_image=MINIMAL; UPDATE shop.t SET v='x' WHERE id=1")
+    refused(x, "not whole", "--errant=flashback")
+    x.db1.script("CREATE TABLE shop.own (id INT PRIMARY KEY)")
+    refused(x, "statements cannot be taken back", "--errant=flashback")
+
+
 # ---- who it is ----------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_wrong_identity(lab, mode):
     """Another's server_id or server_uuid, none at all, rows that could not be logged, the master itself."""
     x = Rejoin(lab, "my97", mode).fail_over(server_id=1306)
@@ -193,11 +222,13 @@ def test_wrong_identity(lab, mode):
     assert "a master is no slave's place" in r.err, str(r)
 
 
+@pytest.mark.slow
 def test_gtid_mode_differs(lab):
     x = Rejoin(lab, "my97", "gtid").fail_over(gtid_mode="OFF_PERMISSIVE", enforce_gtid_consistency="ON")
     refused(x, "gtid_mode is OFF_PERMISSIVE")
 
 
+@pytest.mark.slow
 def test_unknown_place(lab, flavour):
     """Without GTIDs and without mha-node, or with logs that were purged, nothing is guessed."""
     x = Rejoin(lab, flavour, "pos").fail_over()
@@ -209,6 +240,7 @@ def test_unknown_place(lab, flavour):
     refused(x, "no transaction in its binlogs is found there")
 
 
+@pytest.mark.slow
 def test_rewound(lab, flavour, mode):
     """Its log has lost its end, which others received: what is gone would never come back."""
     x = Rejoin(lab, flavour, mode)
@@ -256,6 +288,7 @@ def wipe(server):
     server.start()
 
 
+@pytest.mark.slow
 def test_empty_server(lab, flavour, mode):
     """With GTIDs and all binlogs there it just follows; else it becomes a copy of the slave."""
     x = with_programs(Rejoin(lab, flavour, mode, 4)).fail_over()
@@ -289,6 +322,7 @@ def test_history_is_purged(lab, flavour, mode):
     assert x.db3.replicating()
 
 
+@pytest.mark.slow
 def test_clone_plugin(lab):
     """MySQL's own way; the server is started again by its supervisor."""
     x = Rejoin(lab, "my97", "gtid").fail_over()
@@ -301,6 +335,7 @@ def test_clone_plugin(lab):
     x.check()
 
 
+@pytest.mark.slow
 def test_donor(lab):
     """The only healthy server is no donor unless it is named; nothing was dropped before that was said."""
     x = Rejoin(lab, "ma1011", "gtid", 2).fail_over()
@@ -312,7 +347,7 @@ def test_donor(lab):
 
 # ---- killed, and run again ----------------------------------------------------------------------
 CLEAN = [f"{s}:{w}" for s in ("read", "check", "compare", "decide", "close", "follow", "catch_up") for w in ("act", "end")]
-SPECIAL = [f"{s}:{w}" for s in ("save", "inject", "provision", "reset") for w in ("begin", "act", "verify", "end")]
+SPECIAL = [f"{s}:{w}" for s in ("save", "inject", "flashback", "provision", "reset") for w in ("begin", "act", "verify", "end")]
 
 
 def killed(x, point, *args):
@@ -339,7 +374,58 @@ def test_rejoin_killed_with_errant(lab, flavour, mode, point):
     if (step == "inject" and (mode == "pos" or x.cluster.flavour.mariadb)) or (
             step == "reset" and (mode == "pos" or not x.cluster.flavour.mariadb)):
         pytest.skip("has no such step")
-    if step == "provision":
+    if step in ("provision", "flashback"):
         own_rows(x.db1, 2)
-        args = ["--by-dump"]
+        args = ["--by-dump"] if step == "provision" else ["--errant=flashback"]
     killed(x, point, *args)
+
+
+# ---- by mhad itself -----------------------------------------------------------------------------
+def returned(lab, flavour, mode, settings, n):
+    """mhad has failed over; the old master comes back, writable, with so many rows of its own."""
+    x = Rejoin(lab, flavour, mode)
+    x.mhad = Mhad(lab)
+    x.mhad.use(x.cluster, auto_failover=True, fence="best_effort", latest_priority=False, **settings)
+    x.mhad.start().watching()
+    x.db1.kill()
+    until("db2 is the master", lambda: x.mhad.status()["master"].startswith("db2"), 20)
+    x.mhad.until("healthy", "monitoring", within=15)
+    rows(x.db2, 10, "after")
+    x.release()
+    if n:
+        with fault.one_way(x.db1.host, lab.manager):
+            x.db1.start()
+            own_rows(x.db1, n)
+    else:
+        x.db1.start()
+    return x
+
+
+def told(x, what):
+    return [e["text"] for e in x.mhad.ask("history", cluster="app1")["entries"] if e["what"] == what]
+
+
+def test_auto_rejoin(lab, flavour, mode):
+    x = returned(lab, flavour, mode, {"auto_rejoin": "clean"}, 0)
+    with x.mhad:
+        until("it is a slave", lambda: x.db1.master() is x.db2 and x.db1.replicating(), 20)
+        until("it is told", lambda: any("success" in t for t in told(x, "rejoin")), 10)
+        x.check()
+        assert x.db1.variable("read_only") == 1
+
+
+@pytest.mark.slow
+def test_auto_rejoin_is_not_for_all(lab):
+    """What has rows of its own is left to a person; and without the setting all are."""
+    x = returned(lab, "ma1011", "gtid", {"auto_rejoin": "clean"}, 2)
+    with x.mhad:
+        until("it is told", lambda: any("2 transactions" in t for t in told(x, "rejoin")), 20)
+        assert not x.db1.status() and x.db1.variable("read_only") == 1
+
+
+@pytest.mark.slow
+def test_never_by_itself(lab):
+    x = returned(lab, "ma1011", "pos", {}, 0)
+    with x.mhad:
+        until("it is closed", lambda: told(x, "old-master"), 10)
+        assert not told(x, "rejoin") and not x.db1.status()

@@ -113,7 +113,9 @@ def test_switched_off_by_hand(lab, flavour):
     s.timeout(500)
     s.set(db2, "replica", 0)
     db2.stop_slave("IO_THREAD")
+    s.write()  # an idle master does not notice that somebody has gone
     db2.start_slave("IO_THREAD")
+    lab.until("it receives", db2.replicating)
     s.set(db2, "replica", 1)  # it does not register by that
     s.set(db3, "source", 1)
     s.set(db1, "replica", 1)

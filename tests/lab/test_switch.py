@@ -110,7 +110,11 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSALS)
+def mostly_slow(values, *kept):
+    return [v if v in kept else pytest.param(v, marks=pytest.mark.slow) for v in values]
+
+
+@pytest.mark.parametrize("what", mostly_slow(REFUSALS, "long transaction", "slave lag", "filters"))
 def test_refused(lab, what):
     """Before writes are stopped, with the reason and what to do."""
     flavour = "my97" if what.startswith("semi") else "ma1011"
@@ -168,7 +172,7 @@ def test_refused(lab, what):
         keep.close()
 
 
-@pytest.mark.parametrize("what", ["tables locked", "long select", "applier blocked"])
+@pytest.mark.parametrize("what", mostly_slow(["tables locked", "long select", "applier blocked"], "tables locked", "long select"))
 def test_given_back(lab, flavour, what):
     """What only shows when writes are stopped gives them back in under a second."""
     sw = start(lab, flavour, "gtid")
@@ -232,15 +236,15 @@ def killed_and_ended(lab, flavour, mode, point, guard):
 
 @pytest.mark.parametrize("where", ["act", "end"])
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at(lab, mode, step, where):
+def test_switch_killed_at(lab, mode, step, where):
     killed_and_ended(lab, "ma1011", mode, f"{step}:{where}", where == "act")
 
 
 @pytest.mark.parametrize("point", ["prepare:end", "freeze:act", "freeze:end", "level:end", "open:act", "open:verify", "slaves:act",
                                    "orig:act"])
-def test_killed_at_on_all(lab, flavour, mode, point):
+def test_switch_killed_at_on_all(lab, flavour, mode, point):
     if flavour == "ma1011":
-        pytest.skip("has it all in test_killed_at")
+        pytest.skip("has it all in test_switch_killed_at")
     killed_and_ended(lab, flavour, mode, point, mode == "gtid")
 
 
@@ -270,6 +274,7 @@ def test_under_a_running_mhad(lab):
         lab.until("a slave took over", lambda: not mhad.status()["master"].startswith("db2"), 30)
 
 
+@pytest.mark.slow
 def test_a_pause_of_a_person_stays(lab):
     cluster = lab.cluster("ma1011", 2)
     prepare(cluster[0])
@@ -306,7 +311,7 @@ def test_pair_of_masters(lab, mode):
             validate.rows(load, new)
 
 
-@pytest.mark.parametrize("server", ["my97", "ma118"])
+@pytest.mark.parametrize("server", mostly_slow(["my97", "ma118"], "my97"))
 def test_semisync_follows(lab, server):
     """No commit hangs, and the roles are the other way round afterwards."""
     flavour = server
@@ -326,6 +331,7 @@ def test_semisync_follows(lab, server):
         validate.everything(db2, [db1, db3], load)
 
 
+@pytest.mark.slow
 def test_events_run_on_one(lab, flavour):
     """Events of the scheduler go over to the new master, and are off on the old one."""
     sw = start(lab, flavour, "gtid")
@@ -368,10 +374,14 @@ def test_as_mha(lab):
     assert stop == "<--command=stop>" + words and begin == "<--command=start>" + words
 
 
-@pytest.mark.parametrize("answers, rc", [("yes\nyes\nyes\n", 0), ("no\nyes\nyes\n", 0), ("yes\nno\nno\n", 1), ("yes\nyes\nno\n", 1),
-                                         ("\nno\nyes\ndb3\nyes\nyes\n", 0)])
-def test_questions(lab, answers, rc):
+ANSWERS = {"yes\nyes\nyes\n": 0, "no\nyes\nyes\n": 0, "yes\nno\nno\n": 1, "yes\nyes\nno\n": 1,
+           "\nno\nyes\ndb3\nyes\nyes\n": 0}
+
+
+@pytest.mark.parametrize("answers", mostly_slow(ANSWERS, "\nno\nyes\ndb3\nyes\nyes\n"))
+def test_questions(lab, answers):
     """As MHA asks: flush (yes), the switch (no), and whether to do without a script (no)."""
+    rc = ANSWERS[answers]
     sw = start(lab, "ma1011", "gtid")
     db1, db2, db3 = sw.cluster
     argv = ["sh", "-c", f"printf '{answers}' | masterha_master_switch --master_state=alive --conf={sw.conf} --orig_master_is_new_slave"]
@@ -385,7 +395,7 @@ def test_questions(lab, answers, rc):
         assert "Rejecting updates" not in r.err
 
 
-@pytest.mark.parametrize("code", [1, 10])
+@pytest.mark.parametrize("code", mostly_slow([1, 10], 1))
 def test_stop_script_fails(lab, code):
     """10 goes on; anything else gives the service address back."""
     hook = lab.manager.script("/usr/local/bin/online", f'echo "$*" >>/var/tmp/hooks\ncase $* in *command=stop*) exit {code} ;; esac\n')

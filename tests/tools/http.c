@@ -193,7 +193,7 @@ static struct glance *made_up(void)
 	g->pid = getpid();
 	g->uptime_ms = clock_ms() - tool.born + 86400000;
 	g->wall_ms = flap_now_ms();
-	g->looks_late.bounds_us = g->trips.bounds_us = watch_self_bounds_us;
+	g->looks_late.bounds_us = watch_self_bounds_us;
 	g->n_clusters = (size_t)tool.clusters;
 	g->clusters = ARENA_ARRAY(g->arena, struct glance_cluster, g->n_clusters + 1);
 	for (int i = 0; i < tool.clusters; i++)

@@ -297,7 +297,12 @@ static bool set_server_key(struct target *t, const char *k, const char *v)
 		replace_set(&s->executed_late, set_of(t->f, v));
 	else if (str_is(k, "binlog_late"))
 		set_position(t->f, v, &s->binlog_late_file, &s->binlog_late_pos);
-	else if (str_is(k, "purged"))
+	else if (str_is(k, "log_late")) {
+		struct snapshot_log *log = ARENA_ARRAY(t->f->a, struct snapshot_log, 1);
+		set_position(t->f, v, &log->file, &log->size);
+		s->logs_late = log;
+		s->n_logs_late = 1;
+	} else if (str_is(k, "purged"))
 		replace_set(&s->purged, set_of(t->f, v));
 	else if (str_is(k, "replica_gtid"))
 		s->replica_gtids_text = v;

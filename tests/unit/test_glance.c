@@ -130,7 +130,9 @@ static void time_alone_is_no_difference(void **state)
 	other.behind_s = 1;
 	assert_false(glance_same(&a, &b));
 	other.behind_s = s.behind_s;
-	b.why = "else";
+	b.why = "last answer 0.3 s ago";
+	assert_true(glance_same(&a, &b));
+	a.kind = b.kind = "alarm";
 	assert_false(glance_same(&a, &b));
 	b.why = a.why;
 	b.semisync_text = "fallen back";

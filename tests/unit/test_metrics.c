@@ -33,7 +33,7 @@ static struct glance *glance_with(size_t n)
 	g->gate_names = gates;
 	g->n_gates = 2;
 	g->result_names = results;
-	g->looks_late.bounds_us = g->trips.bounds_us = bounds;
+	g->looks_late.bounds_us = bounds;
 	g->clusters = ARENA_ARRAY(g->arena, struct glance_cluster, n + 1);
 	g->n_clusters = n;
 	for (size_t i = 0; i < n; i++)
