@@ -39,8 +39,8 @@ static void rejoined(void *arg, struct rejoin *r, const struct rejoin_report *p)
 	if (a->orphan)
 		return;
 	if (fine && !p->already)
-		log_event(LOG_EV_ALARM, NULL, "%s: the old master %s is a slave of %s again",
-		        watch_conf(a->w)->name, p->target->hostinfo, p->master->hostinfo);
+		log_notice("%s: the old master %s is a slave of %s now", watch_conf(a->w)->name,
+		        p->target->hostinfo, p->master->hostinfo);
 	else if (!fine)
 		log_event(LOG_EV_ALARM, NULL, "%s: the old master %s was not made a slave: %s",
 		        watch_conf(a->w)->name, p->target->hostinfo, p->error->text);

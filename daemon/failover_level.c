@@ -566,6 +566,10 @@ bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct
 	if (now.is_replica && now.io != IO_NO && !repl_stop_io(r, deadline, e))
 		return false;
 	late = now.delay > 0 && (f->has_diff || f->has_saved);
+	/* Stopped in a crash, a parallel applier has gaps behind its position. */
+	if (!late && !now.sql_running && !fo_by_gtid(f) && s->topo->snap->parallel_workers > 0 &&
+	        !repl_fill_gaps(r, deadline, e))
+		return false;
 	if (!late && (!repl_start_sql(r, deadline, e) || !repl_wait_applied(r, NULL, deadline, e)))
 		return err_ctx(e, "apply the relay logs it has");
 	n = files_for(f, r, late, deadline, paths);

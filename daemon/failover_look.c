@@ -756,6 +756,28 @@ static void note_dropped(struct failover *f, struct run_io *io)
 	}
 }
 
+/* A server that was restarted since receives again, and its end of the lock is gone; nothing was decided yet. */
+static bool freeze_again(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e)
+{
+	const struct snapshot_channel *ch = s->topo->channel;
+	int64_t deadline = fo_until(io, 10000);
+	struct repl *r;
+
+	(void)f;
+	if (!s->frozen || !ch || ch->io_running == IO_NO)
+		return true;
+	run_warn(io, "%s receives again: its server was restarted, or somebody has started it",
+	        s->conf->hostinfo);
+	r = fo_repl(s, deadline, e);
+	if (!r || !repl_stop_io(r, deadline, e))
+		return false;
+	if (s->lock && repl_lock_is_held(s->lock, deadline, NULL))
+		return true;
+	repl_unlock(TAKE(s->lock));
+	s->lock = repl_lock(s->conf, REPL_FAILOVER_LOCK, LOCK_WAIT_MS, deadline, e);
+	return s->lock != NULL;
+}
+
 /*
  * Nobody receives any more, so this is the last word.  Who has restarted since is read anew with all the
  * others.  The choice may change only as long as nobody was made level.
@@ -768,6 +790,8 @@ FO_STEP(fo_latest)
 	if (!f->pinned[0]) {
 		read_again(f, io);
 		note_dropped(f, io);
+		if (fo_each_slave(f, io, NULL, freeze_again, false, e))
+			return false;
 		if (!check_vanished(f, io, e) || !elect_now(f, e))
 			return false;
 	}

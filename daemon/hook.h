@@ -62,8 +62,9 @@ CLEANUP_FN(hook, struct hook *, hook_free)
 /*
  * A fact for the script's environment, instead of an earlier one of that name: what is not in MHA's lists
  * of arguments.  The shipped scripts know MHAD_CHANNEL, MHAD_HOSTS and MHAD_CLUSTER (hookline.h),
- * MHAD_TOKEN (whose fence it is) and MHAD_VIP_OFF ("yes" for `start`: the failover's own `stop` ended
- * with 0, so that the network need not be asked for long).
+ * MHAD_TOKEN (whose fence it is), MHAD_VIP_OFF ("yes" for `start`: the failover's own `stop` ended
+ * with 0, so that the network need not be asked for long) and MHAD_SWITCH ("frozen": a planned switch that
+ * stops writes itself; "unlocked": one that does not).
  */
 void hook_set_env(struct hook *h, const char *name, const char *value);
 

@@ -219,8 +219,9 @@ static void add_list(const json_t *list, const char *title, struct str *to)
 
 	if (json_array_size(list))
 		str_addf(to, "\n%s\n\n", title);
-	json_array_foreach (list, i, one)
+	json_array_foreach (list, i, one) {
 		str_addf(to, "  %s\n", json_string_value(one));
+	}
 }
 
 void incident_text(const json_t *r, struct str *to)

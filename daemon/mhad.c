@@ -33,7 +33,7 @@
 
 enum {
 	WAIT_MS = 100,
-	WORKERS = 64,
+	WORKERS = 96,
 	LINKS = 256,            /* connections to hosts at once; about 150 kB each */
 	MMAP_FROM = 128 * 1024, /* stacks of sessions, which would leave holes in the heap */
 	HTTP_CONF_MS = 10000,

@@ -303,8 +303,10 @@ static void look_at_server(const struct conf_server *s, int64_t deadline, struct
 	if (db)
 		db_deadline(db, deadline);
 	if (!db || !account_is_complete(db, s, f, &why) || !lock_is_free(db, s, f, &why))
-		check_add(f, TOPOLOGY_WARNING, CHECK_PRIVILEGE, s->hostinfo, why.hint,
-		        "%s could not be asked: %s", s->hostinfo, why.text);
+		/* One that does not answer may be down; one that turns the account away would do so later. */
+		check_add(f, why.kind == ERR_REFUSED ? TOPOLOGY_ERROR : TOPOLOGY_WARNING,
+		        CHECK_PRIVILEGE, s->hostinfo, why.hint, "%s could not be asked: %s",
+		        s->hostinfo, why.text);
 }
 
 void migrate_servers(const struct conf *c, int64_t deadline, struct check_findings *f)

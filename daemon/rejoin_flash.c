@@ -23,24 +23,39 @@ RJ_WHEN(rj_will_flash)
 	       r->o.errant == REJOIN_ERRANT_FLASHBACK;
 }
 
-/* Without a session it is only looked whether there is a way back. */
-static bool run_line(struct db *db, char *line, uint64_t *n, struct err *e)
+/* Where the statements go. */
+struct way {
+	struct db *db; /* NULL: it is only looked whether there is a way back */
+	char *mark;    /* statement */
+	bool mariadb;
+	uint64_t n; /* statements so far */
+};
+
+/* MySQL does not take the log's format inside of a transaction, and knows no GTID behind it. */
+static bool begin(struct way *w, struct err *e)
 {
-	++*n;
-	if (!db)
-		return true;
-	return db_exec(db, line, e) ||
-	       err_ctx(e, "take back change %llu from the end", (unsigned long long)*n - 1);
+	return (w->mariadb || db_exec(w->db, "SET SESSION gtid_next='AUTOMATIC'", e)) &&
+	       db_exec(w->db, "BEGIN", e) && db_exec(w->db, w->mark, e);
 }
 
-static bool run_lines(struct db *db, struct str *s, uint64_t *n, struct err *e)
+static bool run_line(struct way *w, const char *line, struct err *e)
+{
+	bool first = !w->n++;
+
+	if (!w->db)
+		return true;
+	return (db_exec(w->db, line, e) && (!first || begin(w, e))) ||
+	       err_ctx(e, "take back change %llu from the end", (unsigned long long)w->n - 1);
+}
+
+static bool run_lines(struct way *w, struct str *s, struct err *e)
 {
 	char *line = s->p, *end;
 	size_t rest;
 
 	while ((end = memchr(line, '\n', s->len - (size_t)(line - s->p))) != NULL) {
 		*end = '\0';
-		if (!run_line(db, line, n, e))
+		if (!run_line(w, line, e))
 			return false;
 		line = end + 1;
 	}
@@ -50,7 +65,7 @@ static bool run_lines(struct db *db, struct str *s, uint64_t *n, struct err *e)
 	return true;
 }
 
-static bool run_all(struct rejoin *r, struct db *db, int64_t deadline, uint64_t *n, struct err *e)
+static bool run_all(struct rejoin *r, struct way *w, int64_t deadline, struct err *e)
 {
 	AUTO(link_stream)
 	struct link_stream *s = link_open(r->target->door, "flashback",
@@ -66,7 +81,7 @@ static bool run_all(struct rejoin *r, struct db *db, int64_t deadline, uint64_t 
 
 	while (fine && (got = link_read(s, buf, PIECE, e)) > 0) {
 		str_addn(&text, buf, (size_t)got);
-		fine = run_lines(db, &text, n, e);
+		fine = run_lines(w, &text, e);
 	}
 	fine = fine && got == 0 && link_close(TAKE(s), &res, e);
 	link_result_done(&res);
@@ -75,7 +90,7 @@ static bool run_all(struct rejoin *r, struct db *db, int64_t deadline, uint64_t 
 
 bool rj_can_flash(struct rejoin *r, int64_t deadline, struct err *e)
 {
-	uint64_t changes = 0;
+	struct way nowhere = { .n = 0 };
 	bool begun = false;
 
 	for (size_t i = 0; i < r->own.all.len; i++) {
@@ -91,7 +106,7 @@ bool rj_can_flash(struct rejoin *r, int64_t deadline, struct err *e)
 	}
 	if (!r->own_known)
 		return rj_refuse(e, "--clone makes it a copy", "not all of it could be looked at");
-	return run_all(r, NULL, deadline, &changes, e) || err_hint(e, "--clone makes it a copy");
+	return run_all(r, &nowhere, deadline, e) || err_hint(e, "--clone makes it a copy");
 }
 
 static bool all_of(struct db *db, const char *const *sql, size_t n, struct err *e)
@@ -124,18 +139,17 @@ static bool set_super(struct rj_end *s, const char *value, struct db *db, struct
 
 static bool take_back(struct rejoin *r, struct db *db, int64_t deadline, struct err *e)
 {
-	AUTO(free) char *mark = xasprintf("INSERT INTO " MARKS " VALUES ('%s')", run_name(r->run));
-	uint64_t n = 0;
-	bool fine;
+	AUTO(free)
+	char *mark = xasprintf("INSERT INTO " MARKS " VALUES ('%s')", run_name(r->run));
+	struct way w = { .db = db, .mark = mark, .mariadb = repl_is_mariadb(r->target->repl) };
 
-	fine = prepare(db, e) && db_exec(db, "BEGIN", e) && db_exec(db, mark, e) &&
-	       run_all(r, db, deadline, &n, e) && db_exec(db, "COMMIT", e);
-	if (!fine)
-		(void)!db_exec(db, "ROLLBACK", NULL);
-	else
-		log_info("%llu changes of rows were taken back on %s.", (unsigned long long)n - 1,
+	if (prepare(db, e) && run_all(r, &w, deadline, e) && db_exec(db, "COMMIT", e)) {
+		log_info("%llu changes of rows were taken back on %s.", (unsigned long long)w.n - 1,
 		        r->o.target->hostinfo);
-	return fine;
+		return true;
+	}
+	(void)!db_exec(db, "ROLLBACK", NULL);
+	return false;
 }
 
 RJ_STEP(rj_flash)
@@ -170,7 +184,7 @@ RJ_STEP(rj_is_flashed)
 bool rj_flash_forget(struct rejoin *r, int64_t deadline, struct err *e)
 {
 	static const char *const sql[] = { "SET SESSION sql_log_bin=0",
-		"DROP TABLE IF EXISTS " MARKS, "SET SESSION sql_log_bin=1" };
+		("DROP TABLE IF EXISTS " MARKS), "SET SESSION sql_log_bin=1" };
 	struct repl *x = rj_repl(r->target, deadline, e);
 	struct db *db = x ? repl_db(x, deadline, e) : NULL;
 	bool fine;

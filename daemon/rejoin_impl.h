@@ -4,7 +4,8 @@
  *
  * rejoin.c (the table, begin and end), rejoin_look.c (who is who, what stands against it), rejoin_compare.c
  * (whose history is whose), rejoin_gtid.c, rejoin_mariadb.c and rejoin_pos.c (the same in each mode), rejoin_do.c
- * (what changes something), rejoin_flash.c (what takes back), rejoin_tell.c (texts), rejoin_resume.c (what the journal of a killed run knows).
+ * (what changes something), rejoin_flash.c (what takes back), rejoin_follow.c, rejoin_tell.c (texts),
+ * rejoin_resume.c (what the journal of a killed run knows).
  */
 #pragma once
 #include "fan.h"

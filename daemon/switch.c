@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
+#include "db.h"
 #include "hook.h"
 #include "hookline.h"
 #include "journal.h"
@@ -14,7 +15,7 @@
 #include "log.h"
 #include "loop.h"
 
-#define SECOND 1000
+#define SECOND INT64_C(1000)
 
 /*
  * The order is the safety of it.  From `freeze` to `open` nobody can write, so that only what must be lies
@@ -67,7 +68,7 @@ static const struct run_step steps[] = {
 	        .on_fail = RUN_GO_ON },
 	{ "slaves", "Switching slaves in parallel", "the slaves follow the new master",
 	        .when = sw_has_slaves, .act = sw_slaves, .verify = sw_all_follow,
-	        .budget_ms = 7 * 24 * 3600 * SECOND, .on_fail = RUN_GO_ON, .beside = sw_any_time },
+	        .budget_ms = SECOND * 7 * 24 * 3600, .on_fail = RUN_GO_ON, .beside = sw_any_time },
 	{ "release", .title = "unlock the old master, which stays read-only", .act = sw_release,
 	        .budget_ms = 20 * SECOND, .on_fail = RUN_WARN },
 	{ "orig", .title = "the old master follows the new one", .when = sw_keeps_orig,
@@ -309,17 +310,27 @@ static const char *channel_of(const struct sw_server *s)
 	return s->topo && s->topo->channel ? s->topo->channel->name : NULL;
 }
 
+static struct repl *open_session(
+        struct sw_server *s, uint64_t *ret_id, int64_t deadline, struct err *e)
+{
+	struct repl *r = repl_open(s->conf, channel_of(s), deadline, e);
+	struct db *db = r ? repl_db(r, deadline, NULL) : NULL;
+
+	*ret_id = db ? db_connection_id(db) : 0;
+	return r;
+}
+
 struct repl *sw_repl(struct sw_server *s, int64_t deadline, struct err *e)
 {
 	if (!s->repl)
-		s->repl = repl_open(s->conf, channel_of(s), deadline, e);
+		s->repl = open_session(s, &s->ids[0], deadline, e);
 	return s->repl;
 }
 
 struct repl *sw_other(struct sw_server *s, int64_t deadline, struct err *e)
 {
 	if (!s->other)
-		s->other = repl_open(s->conf, channel_of(s), deadline, e);
+		s->other = open_session(s, &s->ids[1], deadline, e);
 	return s->other;
 }
 

@@ -19,14 +19,15 @@ typedef unsigned long long session_id;
 
 static bool is_session(struct repl *r, session_id id)
 {
-	struct db *db = r ? repl_db(r, clock_in(BUSY_MS), NULL) : NULL;
+	struct db *db = repl_db(r, clock_in(BUSY_MS), NULL);
 
 	return db && db_connection_id(db) == id;
 }
 
+/* By numbers: the sessions themselves may be in use by another thread. */
 bool sw_is_ours(const struct planned *p, session_id id)
 {
-	return is_session(p->orig->repl, id) || is_session(p->orig->other, id);
+	return id == p->orig->ids[0] || id == p->orig->ids[1];
 }
 
 static bool is_one_of(const char *text, const char *const *words, size_t n)
@@ -211,7 +212,8 @@ static bool count_left(struct repl *by, const session_id *ids, size_t n, int64_t
 	return res != NULL;
 }
 
-bool sw_end_clients(struct planned *p, struct repl *by, int64_t deadline, struct err *e)
+bool sw_end_clients(
+        struct planned *p, struct repl *by, uint64_t above, int64_t deadline, struct err *e)
 {
 	AUTO(db_result) struct db_result *res = ask(by, "SHOW PROCESSLIST", deadline, e);
 	AUTO(free) session_id *ids = xzalloc(sizeof(*ids) * (res ? db_rows(res) + 1 : 1));
@@ -220,7 +222,7 @@ bool sw_end_clients(struct planned *p, struct repl *by, int64_t deadline, struct
 	for (size_t i = 0; res && i < db_rows(res); i++) {
 		session_id id = strtoull(db_get(res, i, "Id"), NULL, 10);
 
-		if (!is_client(res, i) || is_session(by, id) || sw_is_ours(p, id))
+		if (id <= above || !is_client(res, i) || is_session(by, id) || sw_is_ours(p, id))
 			continue;
 		ids[n++] = id;
 		if (!kill_one(by, id, deadline, e))

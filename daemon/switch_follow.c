@@ -152,17 +152,15 @@ SW_STEP(sw_all_follow)
 
 /* ---- the old master ---- */
 
-/* Sessions that came meanwhile only read; ours must not be one of them. */
+/* A session of ours that came meanwhile only reads, too: another one goes on. */
 static bool release_transactions(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
 {
-	struct db *db = NULL;
-
-	if (p->orig_super || p->tx_was_on)
-		return true;
-	db = repl_db(r, deadline, e);
-	if (!db || !db_exec(db, "SET GLOBAL tx_read_only=0", e))
+	if (!sw_free_transactions(p, r, deadline, e))
 		return false;
+	if (p->orig_super || !p->resumed)
+		return true;
 	repl_close(TAKE(p->orig->repl));
+	repl_close(TAKE(p->orig->other));
 	return sw_repl(p->orig, deadline, e);
 }
 

@@ -105,8 +105,8 @@ static bool stop_scheduler(const struct planned *p, struct repl *r, int64_t dead
  */
 static bool lock_tables(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
 {
+	p->last_session = p->orig->ids[0] > p->orig->ids[1] ? p->orig->ids[0] : p->orig->ids[1];
 	log_info("Executing FLUSH TABLES WITH READ LOCK..");
-	(void)p;
 	return exec(r, "SET GLOBAL tx_read_only=1", deadline, e) &&
 	       repl_lock_tables(r, deadline, e) && exec(r, "SET GLOBAL read_only=1", deadline, e);
 }
@@ -118,6 +118,20 @@ static bool shut(struct planned *p, struct repl *r, int64_t deadline, struct err
 	p->frozen_us = clock_us();
 	return p->orig_super ? exec(r, "SET GLOBAL super_read_only=1", deadline, e)
 	                     : lock_tables(p, r, deadline, e);
+}
+
+/* Sessions that came while it was set keep it: they have to come again. */
+bool sw_free_transactions(struct planned *p, struct repl *r, int64_t deadline, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (p->orig_super || p->tx_was_on)
+		return true;
+	if (!exec(r, "SET GLOBAL tx_read_only=0", deadline, e))
+		return false;
+	if (!sw_end_clients(p, r, p->last_session, deadline, &why))
+		log_err(LOG_LV_WARNING, &why);
+	return true;
 }
 
 /* A statement of ours that waits for others is in everybody's way until it is ended. */
@@ -211,7 +225,7 @@ static bool open_again(struct planned *p, int64_t deadline, struct err *e)
 	        (locked && !repl_unlock_tables(r, deadline, e)))
 		return false;
 	p->back_us = clock_us();
-	if (!p->orig_super && !p->tx_was_on && !exec(r, "SET GLOBAL tx_read_only=0", deadline, e))
+	if (!sw_free_transactions(p, r, deadline, e))
 		return false;
 	return !p->scheduler_was_on || !p->events.n ||
 	       exec(r, "SET GLOBAL event_scheduler=ON", deadline, e);
@@ -293,7 +307,7 @@ static bool level_part(void *arg, size_t i, struct err *e)
 	if (i == 0)
 		return become_level(l->p, l->deadline, e);
 	r = sw_other(l->p->orig, l->deadline, e);
-	return r && sw_end_clients(l->p, r, l->deadline, e);
+	return r && sw_end_clients(l->p, r, 0, l->deadline, e);
 }
 
 /* Where a lock holds them, those who wait behind it go meanwhile. */

@@ -2,7 +2,7 @@
 /*
  * switch_impl - what the files of switch share: its context, and the functions of its steps.
  *
- * switch.c (the table, begin and end), switch_look.c (phase 1), switch_busy.c (who is at work on the servers),
+ * switch.c (the table, begin and end), switch_look.c and switch_ready.c (phase 1), switch_busy.c (who is at work on the servers),
  * switch_freeze.c (phase 2: no more writes, and back), switch_open.c (the new master), switch_follow.c (the
  * slaves, the old master, roles), switch_resume.c (what the journal knows), switch_tell.c (plan, report).
  *
@@ -15,8 +15,6 @@
 #include "switch.h"
 #include <stdatomic.h>
 
-enum { SW_SESSIONS = 2 }; /* with the old and the new master */
-
 struct sw_server {
 	const struct conf_server *conf;
 	const struct topology_server *topo; /* in the picture of now; NULL: not read */
@@ -24,6 +22,7 @@ struct sw_server {
 	struct link_door *door;
 	struct repl *repl;  /* NULL: not logged in */
 	struct repl *other; /* with the masters a second session, for when the first one hangs */
+	uint64_t ids[2];    /* numbers of the two, for whoever must not end them */
 	struct repl_lock *lock;
 
 	bool is_slave; /* it shall follow the new master */
@@ -58,7 +57,8 @@ struct planned {
 
 	/* What was, to be put back; of a run that was killed, from the journal. */
 	bool resumed, past; /* ... before or behind the point of no return */
-	bool fresh_was_open, orig_was_open, scheduler_was_on;
+	bool fresh_was_open, scheduler_was_on;
+	uint64_t last_session;  /* there, before the freeze; 0 not known */
 	bool tx_was_on;         /* tx_read_only of the old master */
 	bool orig_super;        /* super_read_only exists there */
 	int64_t checkpoint_was; /* -1: not touched */
@@ -95,6 +95,8 @@ typedef bool (*sw_each_fn)(
 size_t sw_each_slave(
         struct planned *p, struct run_io *io, sw_each_fn fn, bool set_aside, struct err *e);
 
+bool sw_free_transactions(struct planned *p, struct repl *r, int64_t deadline, struct err *e);
+
 struct hook;
 bool sw_has_hook(const struct planned *p);
 bool sw_call_hook(struct planned *p, struct hook *h, struct run_io *io, struct err *e);
@@ -110,8 +112,12 @@ bool sw_check_busy(struct planned *p, struct run_io *io, struct err *e);
 /* One round of KILL for all clients of the old master: *ret_left were there. */
 bool sw_kill_clients(
         struct planned *p, struct repl *by, int64_t deadline, int *ret_left, struct err *e);
-/* All clients that the old master has now: they are gone when this returns. */
-bool sw_end_clients(struct planned *p, struct repl *by, int64_t deadline, struct err *e);
+/*
+ * The clients that the old master has now, of sessions with greater numbers than that: they are gone when
+ * this returns.
+ */
+bool sw_end_clients(
+        struct planned *p, struct repl *by, uint64_t above, int64_t deadline, struct err *e);
 /* After a lock of all tables that did not come in time: those who held it up, where that must be. */
 void sw_end_readers(struct planned *p, struct repl *r, int64_t deadline);
 bool sw_is_ours(const struct planned *p, unsigned long long id);

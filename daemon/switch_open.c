@@ -110,28 +110,18 @@ SW_STEP(sw_start_said)
 SW_STEP(sw_clear)
 {
 	struct planned *p = ctx;
-	bool done = !sw_has_hook(p);
-	int left = 0, rounds = 0;
-	int64_t since = 0;
-	struct repl *r;
+	struct repl *r = sw_other(p->orig, sw_until(io, 5000), e);
+	struct err why = { 0 };
+	int left = 0;
 
-	for (;; poll(NULL, 0, AGAIN_MS)) {
-		done = done || atomic_load(&p->vip_done) || p->resumed;
-		if (done && !since)
-			since = clock_ms();
-		r = sw_other(p->orig, sw_until(io, 5000), e);
-		if (!r || !sw_kill_clients(p, r, sw_until(io, 5000), &left, e))
+	while (r && sw_has_hook(p) && !p->resumed && !atomic_load(&p->vip_done)) {
+		if (!sw_kill_clients(p, r, sw_until(io, 5000), &left, e))
 			return false;
-		rounds++;
-		if (done && !left && rounds > 1)
-			break;
-		if (since && clock_ms() - since > LINGER_MS)
-			break;
+		poll(NULL, 0, AGAIN_MS);
 	}
-	if (left)
-		run_warn(io, "%d sessions on %s would not end, or came again", left,
-		        p->orig->conf->hostinfo);
-	return true;
+	if (r && !sw_end_clients(p, r, 0, sw_until(io, LINGER_MS), &why))
+		run_warn(io, "%s", why.text);
+	return r;
 }
 
 /* ---- nobody's slave ---- */

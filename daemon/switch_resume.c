@@ -116,8 +116,9 @@ static void restore_events(struct planned *p, const json_t *list)
 
 	repl_events_done(&p->events);
 	p->events.names = xzalloc(sizeof(*p->events.names) * (json_array_size(list) + 1));
-	json_array_foreach (list, i, item)
+	json_array_foreach (list, i, item) {
 		p->events.names[p->events.n++] = xstrdup(json_string_value(item));
+	}
 }
 
 static void restore_roles(struct planned *p, const json_t *facts)

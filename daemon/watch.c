@@ -145,8 +145,10 @@ static void follow(struct watch *w)
 
 	if (event_of(w, &ev))
 		watch_event(w, ev);
-	if (w->state == WATCH_BLOCKED && watch_blocked(w) == GATE_COUNT)
+	if (w->state == WATCH_BLOCKED && watch_blocked(w) == GATE_COUNT) {
 		watch_event(w, WATCH_EV_ALLOWED);
+		watch_gather_void(w); /* the hosts were not asked for a while */
+	}
 }
 
 void watch_judge_now(struct watch *w)

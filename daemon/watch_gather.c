@@ -19,6 +19,9 @@ enum {
 	ROUND_MOST_MS = 1000,
 	ANSWER_LEAST_MS = 300,
 	ANSWER_MOST_MS = 2000,
+	SETTLED_ROUNDS =
+	        6,   /* while a death waits for a person, hosts are asked in one of so many */
+	ROUNDS = 20, /* of a silence that lasts, so many are asked at least while it doubles */
 	PAUSE_MS =
 	        25, /* a process that ends is there for a moment: asked again after this, doubling */
 };
@@ -28,12 +31,20 @@ static int64_t clamp(int64_t v, int64_t least, int64_t most)
 	return v < least ? least : v > most ? most : v;
 }
 
-/* Between two rounds of questions.  A death that is settled is not asked after so eagerly. */
+/*
+ * Between two rounds of questions.  A death that is settled is not asked after so eagerly, nor is a silence that
+ * has lasted long: with hundreds of them that would be all that is done here.
+ */
 static int64_t round_ms(const struct watch *w)
 {
+	int64_t eager = clamp(watch_interval(w) / 2, ROUND_LEAST_MS, ROUND_MOST_MS);
+	int64_t calm = w->master->replica_interval > eager ? w->master->replica_interval : eager;
+
 	if (w->state == WATCH_BLOCKED || w->state == WATCH_PAUSED)
-		return w->master->replica_interval;
-	return clamp(watch_interval(w) / 2, ROUND_LEAST_MS, ROUND_MOST_MS);
+		return calm;
+	if (!w->probe.silent_since)
+		return eager;
+	return clamp((clock_ms() - w->probe.silent_since) / ROUNDS, eager, calm);
 }
 
 static int64_t answer_ms(const struct watch *w)
@@ -301,17 +312,35 @@ static void ask_script(struct watch *w)
 
 /* ---- rounds ---- */
 
+/*
+ * There are fewer places for sessions with hosts than there are hosts: with hundreds of deaths that wait for a
+ * person each question would be a new login.
+ */
+static bool are_hosts_due(struct watch *w)
+{
+	struct watch_gather *g = &w->gather;
+	bool settled = w->state == WATCH_BLOCKED || w->state == WATCH_PAUSED;
+
+	if (settled && clock_left(g->hosts_again) > 0)
+		return false;
+	g->hosts_again = settled ? clock_in(SETTLED_ROUNDS * round_ms(w)) : 0;
+	return true;
+}
+
 static void ask_all(struct watch *w)
 {
 	struct watch_gather *g = &w->gather;
+	bool hosts = are_hosts_due(w);
 
 	g->polled_at = clock_ms();
-	watch_gather_host(w);
+	if (hosts)
+		watch_gather_host(w);
 	for (size_t i = 0; i < w->conf->n_servers; i++) {
 		if (w->members[i].replica)
 			replica_poll_now(w->members[i].replica);
 	}
-	ask_witnesses(w);
+	if (hosts)
+		ask_witnesses(w);
 	ask_script(w);
 }
 

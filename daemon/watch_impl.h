@@ -90,6 +90,7 @@ struct watch_gather {
 	struct loop_timer *call_timer;
 	struct witness_ask *ask;
 	int64_t ask_at, polled_at;
+	int64_t hosts_again; /* while a death is settled: when hosts are asked again; 0: now */
 	unsigned script_serial; /* answers to earlier questions are dropped */
 };
 

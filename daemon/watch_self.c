@@ -15,7 +15,9 @@ enum {
 	WALL_STEP_MS = 500,
 	PACE_MS = 60000,    /* between two readings of one cluster */
 	PACE_EACH_MS = 600, /* ... and so much for each cluster there is */
-	READS_AT_ONCE = 12,
+	READS_AT_ONCE = 24,
+	AGAIN_AT_ONCE =
+	        12, /* of these, so many that failed before: who is silent must not keep others waiting */
 };
 
 struct watch_self {
@@ -133,9 +135,9 @@ int64_t watch_self_pace(const struct watch_self *s)
 	return s->pace;
 }
 
-bool watch_self_enter(struct watch_self *s, bool urgent)
+bool watch_self_enter(struct watch_self *s, bool urgent, bool again)
 {
-	if (!urgent && s->reads >= READS_AT_ONCE)
+	if (!urgent && s->reads >= (again ? AGAIN_AT_ONCE : READS_AT_ONCE))
 		return false;
 	s->reads++;
 	return true;

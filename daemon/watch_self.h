@@ -48,5 +48,6 @@ int64_t watch_self_sum(const struct watch_self *s, enum watch_self_count what); 
 /* Reading whole clusters is what costs most: how often each may (60 s and more), how many at once. */
 void watch_self_set_pace(struct watch_self *s, size_t clusters);
 int64_t watch_self_pace(const struct watch_self *s);
-bool watch_self_enter(struct watch_self *s, bool urgent); /* false: too many read just now */
+/* False: too many are read just now.  `again`: it failed before. */
+bool watch_self_enter(struct watch_self *s, bool urgent, bool again);
 void watch_self_leave(struct watch_self *s);

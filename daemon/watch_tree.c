@@ -56,7 +56,7 @@ static void on_timer(void *arg)
 		loop_timer_move(t->timer, clock_in(BACKOFF_MS));
 		return;
 	}
-	if (!watch_self_enter(w->env.self, t->urgent)) {
+	if (!watch_self_enter(w->env.self, t->urgent, t->failures > 0)) {
 		loop_timer_move(t->timer, clock_in(FULL_MS));
 		return;
 	}
@@ -216,7 +216,7 @@ void watch_tree_death(struct watch *w)
 {
 	snapshot_cancel(TAKE(w->tree.run));
 	leave(w);
-	watch_self_enter(w->env.self, true);
+	watch_self_enter(w->env.self, true, false);
 	start(w, true);
 }
 

@@ -30,16 +30,16 @@ GROUPS = [
     {"snapshot"},
     {"topology", "elect"},
     {"verdict", "evidence"},
-    {"catchup", "repl", "fan"},
+    {"catchup", "repl", "fan", "guard"},
     {"run"},
-    {"failover", "aftermath", "incident", "flatten", "move", "semisync", "switch"},
+    {"failover", "aftermath", "incident", "flatten", "move", "provision", "rejoin", "semisync", "switch"},
     {"glance", "metrics", "page", "http"},
     {"watch"},
     {"act"},
     {"fleet"},
-    {"check", "show"},
+    {"check", "show", "migrate"},
     {"live", "screen"},
-    {"cmd", "cmds"},
+    {"cmd", "cmds", "completion"},
     {"mhactl", "mhad"},
 ]
 
@@ -62,7 +62,7 @@ def test_top_level():
     if not tracked:
         pytest.skip("not a git checkout")
     top = {p.split("/")[0] for p in tracked}
-    assert top == {".ci", ".clang-format", ".gitignore", "ARCHITECTURE.md", "LICENSE", "Makefile", "README.md",
+    assert top == {".ci", ".clang-format", ".gitignore", "ARCHITECTURE.md", "LICENSE", "Makefile", "README.md", "README.zh-CN.md",
                    "common", "daemon", "etc", "node", "packaging", "scripts", "tests"} & top
     assert {"Makefile", "daemon", "node", "common", "etc", "tests", "packaging", "README.md", "LICENSE"} <= top
 

@@ -24,9 +24,11 @@ WANTED = os.environ.get("MHAD_LAB_FLAVOURS", ",".join(FLAVOURS)).split(",")
 # What the default run leaves to MHAD_FULL=1, to stay within its time.  The flavours left out here differ from the ones
 # kept in little that these tests are about; each is in the default run of many other tests.
 QUICK = {
-    "test_move.py": {"ma1011", "my97"},
-    "test_semisync.py": {"ma118", "my97"},
+    "test_move.py": {"my97"},
+    "test_semisync.py": {"my97"},
     "test_failover.py": {"ma1011", "my97"},
+    "test_failover_hooks.py": {"ma1011"},
+    "test_failover_refusals.py": {"ma1011"},
     "test_repl.py": {"ma1011", "my97"},
     "test_probe.py": {"ma118", "my97", "my56"},
     "test_act.py": {"ma1011", "my97", "my56"},
@@ -36,7 +38,7 @@ QUICK = {
 }
 # Fault matrices: one of so many, spread over the matrix.
 SAMPLED = {"test_switch_killed_at": 32, "test_switch_killed_at_on_all": 40,
-           "test_move_killed_at": 16, "test_move_killed_at_on_all": 20,
+           "test_move_killed_at": 24, "test_move_killed_at_on_all": 30,
            "test_killed_at": 8, "test_killed_at_on_all": 24, "test_killed_without_the_disk": 12}
 # Matrices of which a few fields catch most.
 CHOSEN = {
@@ -47,7 +49,7 @@ CHOSEN = {
     "test_binlog_server": {"my97-gtid-behind the newest"},
     "test_odd_slaves": {"ma1011-pos-disk"},
     "test_slave_restarts_in_the_middle": {"my97-pos-1"},
-    "test_gaps": {"my56-pos-no disk"},
+    "test_gaps": {"my56-gtid-no disk"},
     "test_temporary_table_spans": {"ma1011-pos-MIXED"},
     "test_clean_old_master": {"my97-gtid", "my56-pos", "ma118-gtid"},
     "test_errant_transactions": {"my97-gtid-100", "ma1011-pos-1"},

@@ -2,6 +2,7 @@
 """A dead master, and the slave that takes over: by the command line, with real servers and what really happens to them."""
 import json
 import re
+import signal
 import time
 
 import pytest
@@ -240,6 +241,17 @@ def test_killed_at(lab, mode, step, where):
 def test_killed_at_on_all(lab, flavour, mode, point):
     if flavour == "ma1011":
         pytest.skip("has it all in test_killed_at")
+    killed_and_taken_up(scene(lab, flavour, mode), point)
+
+
+# Each step once, begun and over; flavours and modes take turns.
+EVERYWHERE = [(f"{step}:{where}", ("my97", "my56", "ma118")[i % 3], ("gtid", "pos")[(i // 3 + k) % 2])
+              for i, step in enumerate(STEPS) for k, where in enumerate(("act", "end"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point, flavour, mode", EVERYWHERE, indirect=["flavour", "mode"])
+def test_killed_at_each_step_once(lab, flavour, mode, point):
     killed_and_taken_up(scene(lab, flavour, mode), point)
 
 
@@ -557,7 +569,7 @@ def comes_back_at(lab, flavour, mode, step):
     lab.vip.put(db1.host)
     load = lab.writer().wait(50)
     db1.kill()
-    run = fo.switch(env={"MHAD_FAILPOINT": f"{step}:begin=sleep:6000"}, wait=False)
+    run = fo.switch(env={"MHAD_FAILPOINT": f"{step}:begin=sleep:4000"}, wait=False)
     steps = [None, *(s for s in STEPS if s != "power_off")]
     before = {steps[steps.index(step) - 1], "vip_off" if step in LATE[1:] else None} - {None}
     has = lambda: fo.journal().read_text().replace(" ", "") if fo.journal().exists() else ""
@@ -582,7 +594,7 @@ def closed_after(lab, flavour, mode, step):
     validate.everything(db2, [db3], load, old=db1, since=time.monotonic() if step == "vip_off" else back, vip=True)
 
 
-@pytest.mark.parametrize("step", ["freeze", "detach", "slaves"])
+@pytest.mark.parametrize("step", ["freeze", "slaves"])
 def test_the_old_master_comes_back_in_the_middle(lab, step):
     """From the first change on it is closed, at once, and said so."""
     closed_after(lab, "ma1011", "gtid", step)
@@ -628,6 +640,8 @@ def test_the_old_master_comes_back_after_the_end(lab):
         db1.start()
         lab.until("it is closed", lambda: db1.variable("read_only") == 1, 10)
         lab.until("it is told", lambda: "the old master db1" in run.err, 5)
-        r = done(run.wait(30))
-    assert time.monotonic() - since < 25 and "took writes" in r.err
+        assert time.monotonic() - since < 10 and run.running
+        run.kill(signal.SIGTERM)
+        r = done(run.wait(10))
+    assert "took writes" in r.err
     assert "the old master db1" not in fo.report()["report"]

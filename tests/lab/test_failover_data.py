@@ -222,6 +222,7 @@ def test_hundred_thousand_rows(lab, flavour, mode):
     record = fo.report()
     print(f"{flavour} {mode}: 100,000 transactions, open after {record['opened_ms'] / 1000:.1f} s, all slaves after {took:.1f} s")
     print(show(record))
+    validate.follow(db2, [db3], 300)
     validate.everything(db2, [db3])
     assert count(db2, "tail") == 100_000 and record["saved"]["transactions"] == 100_000
 
@@ -237,7 +238,7 @@ def test_huge_transaction(lab, flavour, mode, how):
         options.update(innodb_file_format="Barracuda", innodb_file_per_table=1, max_binlog_size="1073741824")
     if mariadb:
         options["innodb_read_only_compressed"] = 0
-    fo = start(lab, flavour, mode, 3, options=options, disk="6G")
+    fo = start(lab, flavour, mode, 3, options=options, disk="6G", conf={"check_repl_delay": 0})  # 100 MB are too much for MHA
     db1, db2, db3 = fo.cluster
     db1.sql("CREATE TABLE shop.big (id INT PRIMARY KEY AUTO_INCREMENT, b LONGBLOB) ENGINE=InnoDB ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8")
     rows(db1, 5, "all")
@@ -488,7 +489,7 @@ def test_odd_slaves(lab, flavour, mode, disk):
     db3.start_slave()
     validate.follow(db2, [db3])
     same([db3], contents(db2))
-    if mode == "gtid":
+    if mode == "gtid" and not f.mariadb:
         plan = str(record["slaves"])
         assert "errant" in plan or "of its own" in plan, plan
 
@@ -507,8 +508,8 @@ def test_slave_restarts_in_the_middle(lab, flavour, mode, recovery):
     cut_off(db2)
     rows(db1, 10, "none")
     db1.kill()
-    p = fo.switch(env={"MHAD_FAILPOINT": "freeze:end=sleep:4000"}, wait=False)
-    until("it stands behind the freeze", lambda: "freeze" in fo.journal().read_text(), 10)
+    p = fo.switch(env={"MHAD_FAILPOINT": "latest:act=sleep:4000"}, wait=False)
+    until("the freeze is over", lambda: fo.journal().read_text().count('"freeze"') > 1, 10)
     db2.kill()
     db2.start()
     r = p.wait(60)
@@ -526,11 +527,9 @@ def test_slave_restarts_in_the_middle(lab, flavour, mode, recovery):
 @pytest.mark.parametrize("disk", ["disk", "no disk"])
 def test_gaps(lab, flavour, mode, disk):
     """The newest slave crashed while its parallel applier had done later transactions and not earlier ones."""
-    if flavour.startswith("ma"):
-        pytest.skip("MariaDB commits in order")
-    options = {WORKERS[flavour]: 4, "relay_log_recovery": 0, "skip_slave_start" if flavour == "my56" else "skip_replica_start": True}
-    if flavour == "my97":
-        options["replica_preserve_commit_order"] = 0
+    if flavour != "my56":
+        pytest.skip("it commits in order, MySQL 9.7 if not told otherwise")
+    options = {WORKERS[flavour]: 4, "relay_log_recovery": 0, "skip_slave_start": True}
     fo = start(lab, flavour, mode, 3)
     db1, db2, db3 = fo.cluster
     db1.script("CREATE DATABASE a; CREATE TABLE a.t (id INT PRIMARY KEY) ENGINE=InnoDB; CREATE DATABASE b; CREATE TABLE b.t (id INT PRIMARY KEY) ENGINE=InnoDB;"
@@ -539,25 +538,19 @@ def test_gaps(lab, flavour, mode, disk):
     cut_off(db3)
     db2.restart(**options)
     db2.start_slave()
+    db1.script("INSERT INTO a.t VALUES (50); INSERT INTO b.t VALUES (50)")
+    db2.caught_up()
     blocker = db2.connect(read_timeout=60)
     with blocker.cursor() as c:
         c.execute("BEGIN")
         c.execute("SELECT * FROM a.t FOR UPDATE")
         until("it replicates", db2.replicating, 10)
-        if flavour == "my97":
-            db1.set(binlog_group_commit_sync_delay=200000)
-        sessions = []
-        for n in range(3):  # in one group, so that they may be applied beside each other
+        for n in range(3):
             for base in "ab":
-                t = threading.Thread(target=db1_insert, args=(db1, base, n))
-                t.start()
-                sessions.append(t)
-                time.sleep(0.02)
-            for t in sessions:
-                t.join()
-        until("later ones are done", lambda: db2.one("SELECT COUNT(*) FROM b.t") > 0, 10)
+                db1.sql(f"INSERT INTO {base}.t VALUES ({n})")
+        until("later ones are done", lambda: db2.one("SELECT COUNT(*) FROM b.t") == 4, 10)
         until("it has received all", lambda: db2.status()["Read_Master_Log_Pos"] == db1.position()[1], 10)
-        assert db2.one("SELECT COUNT(*) FROM a.t") == 1
+        assert db2.one("SELECT COUNT(*) FROM a.t") == 2
         db2.kill()
     db2.start()
     rows(db1, 5, "none")
@@ -569,12 +562,7 @@ def test_gaps(lab, flavour, mode, disk):
     print(show(record))
     assert record["new_master"].startswith("db2(")
     validate.everything(db2, [db3])
-    assert [db2.one(f"SELECT COUNT(*) FROM {x}.t") for x in "ab"] == [4, 3] and count(db2, "none") == (5 if disk == "disk" else 0)
-
-
-def db1_insert(server, base, n):
-    with server.connect(read_timeout=30) as s, s.cursor() as c:
-        c.execute(f"INSERT INTO {base}.t VALUES ({n})")
+    assert [db2.one(f"SELECT COUNT(*) FROM {x}.t") for x in "ab"] == [5, 4] and count(db2, "none") == (5 if disk == "disk" else 0)
 
 
 @pytest.mark.parametrize("format", ["STATEMENT", "MIXED"])
@@ -582,6 +570,8 @@ def test_temporary_table_spans(lab, flavour, mode, format):
     """A client's temporary table lives while slaves are cut off, and is used in what comes from the dead master's disk."""
     if flavour == "my97" or (flavour, mode) == ("my56", "gtid"):
         pytest.skip("its binlog does not have temporary tables")
+    if mode == "gtid":
+        pytest.skip("a slave that logs rows leaves GTIDs of temporary tables out, and in strict mode no slave may ask for them")
     fo = start(lab, flavour, mode)
     db1, db2, db3 = fo.cluster
     with db1.connect(read_timeout=60) as s, s.cursor() as c:

@@ -171,7 +171,7 @@ def test_own_transactions_purged_on_one(lab):
     assert db2.master() is db3
 
 
-@pytest.mark.parametrize("what", ["the chosen one", "another"])
+@pytest.mark.parametrize("what", ["the chosen one", pytest.param("another", marks=pytest.mark.slow)])
 def test_another_picture_than_was_agreed_to(lab, what):
     """Between the plan that a person saw and said yes to and the run a server goes away."""
     fo = begin(lab, "ma1011", servers=4, conf={"each": {"db4": {"ignore_fail": 1}, "db2": {"ignore_fail": 1}}})
@@ -293,7 +293,7 @@ def test_slave_dies_before_the_freeze(dead):
     assert db2.variable("read_only") == 0
 
 
-@pytest.mark.parametrize("disk", [False, True], ids=["no disk", "disk"])
+@pytest.mark.parametrize("disk", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["no disk", "disk"])
 def test_slave_dies_after_the_freeze(lab, disk):
     """It may have what nobody else has, unless the dead master's disk has it all."""
     fo = begin(lab, "ma1011")
@@ -331,7 +331,7 @@ def blocked(mhad, gate, text, hint):
         assert text in mhad.host.run(["mhactl", "history", "app1"]).out
 
 
-@pytest.mark.parametrize("first", ["together", "the acker first"])
+@pytest.mark.parametrize("first", [pytest.param("together", marks=pytest.mark.slow), "the acker first"])
 def test_the_only_acker_is_gone_too(lab, flavour, first):
     """Semi-sync was on: what was acknowledged is on a server that nobody can ask."""
     if not find_flavour(flavour).semisync:

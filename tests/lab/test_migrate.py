@@ -65,6 +65,8 @@ def test_privileges(cluster):
     text = found["privilege-missing"][0]["text"]
     assert rc == 1 and len(found["privilege-missing"]) == 2
     assert "RELOAD" in text and "REPLICATION SLAVE ADMIN" in text and "PROCESS" not in text and "SLAVE MONITOR" not in text
+    found, rc = migrate(cluster, user="low", password="wrong")
+    assert rc == 1 and "Access denied" in found["privilege-missing"][0]["text"], found
     found, rc = migrate(cluster, user="mhad", password="mhad-pw", manager_workdir="/var/tmp")
     assert rc == 0 and "privilege-missing" not in found, found
 
@@ -140,6 +142,9 @@ def test_setup(cluster, setup):
     # What is missing there is named.
     r = setup("install", "--accept-new", "db1")
     assert r.rc == 1 and "MISSING /etc/mhad/node.conf" in r.out and "not ready: db1" in r.err, r
+    db1.host.write("/etc/mhad/node.conf", "address = 10.0.0.1/24\n")
+    r = setup("install", "--accept-new", "db1")
+    assert r.rc == 1 and "MISSING a usable /etc/mhad/node.conf: line 1" in r.out, r
     for s in cluster:
         s.host.write("/etc/mhad/node.conf", f"directory = {s.data}\ndirectory = /nowhere\nport = 3306\n")
     r = setup("install", "--accept-new", "db1", "db2")
@@ -149,8 +154,8 @@ def test_setup(cluster, setup):
     assert r.rc == 0 and r.out.count("mha-node") == 2, r
 
     # The key is good for nothing else, and the hosts' keys are known to mhad.
-    ssh = ["runuser", "-u", "mhad", "--", "ssh", "-i", "/var/lib/mhad/.ssh/id_ed25519", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "db1"]
-    r = mgr.run([*ssh, "id"])
+    r = mgr.run(["runuser", "-u", "mhad", "--", "ssh", "-i", "/var/lib/mhad/.ssh/id_ed25519", "-o", "IdentitiesOnly=yes",
+                 "-o", "BatchMode=yes", "root@db1", "id"])
     assert r.rc == 126 and "uid=" not in r.out, r
     for f in ("/var/lib/mhad/.ssh/known_hosts", "/var/lib/mhad/known_hosts"):
         assert len([l for l in mgr.read(f).splitlines() if l.startswith("db")]) == 2, f

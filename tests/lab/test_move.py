@@ -206,6 +206,24 @@ def test_plan_changes_nothing(lab):
     assert below(m.cluster) == BRANCHES
 
 
+@pytest.mark.slow
+def test_idle_and_rotated(lab, flavour):
+    """Nobody writes, and the newest binlogs hold no transaction yet: on the old source, the new one, all."""
+    m = start(lab, flavour, servers=4)
+    db1, db2, db3, db4 = m.cluster
+    for rotated in ((db2,), (db1,), (db3,), m.cluster, ()):
+        for s in rotated:
+            s.sql("FLUSH LOCAL BINARY LOGS")
+        m.move(db4, db1, "--max_wait=5")
+        for s in rotated:
+            s.sql("FLUSH LOCAL BINARY LOGS")
+        m.move(db4, db3, "--max_wait=5")
+        m.move(db4, db2, "--max_wait=5")
+    db1.sql("INSERT INTO shop.t (v) VALUES ('last')")
+    assert equal(m.cluster)["db4"] == "db2"
+
+
+@pytest.mark.slow
 def test_options_stay(lab, flavour, mode):
     """All that CHANGE can set stays as it was, on the way up and down again."""
     m = start(lab, flavour, mode, servers=4)
@@ -280,6 +298,7 @@ def test_failed_and_undone(lab, flavour, mode, way, step):
     assert equal(m.cluster)["db4"] == to.name
 
 
+@pytest.mark.slow
 def test_new_source_turns_it_away(lab, flavour):
     """Pointed and started, but it cannot log in: back where it was, with nothing lost."""
     m = start(lab, flavour, servers=4)
@@ -312,7 +331,10 @@ def restarted(server, **options):
     server.lab.until("all replicate again", lambda: all(s.replicating() for s in server.lab.clusters[0].slaves))
 
 
-@pytest.mark.parametrize("why", REFUSED)
+QUICK = "applier stopped", "filter"
+
+
+@pytest.mark.parametrize("why", [w if w in QUICK else pytest.param(w, marks=pytest.mark.slow) for w in REFUSED])
 def test_refused(lab, why):
     m = start(lab, "ma1011", servers=4)
     _, db2, _, db4 = m.cluster
@@ -341,6 +363,7 @@ def test_forced(lab):
     assert "clients may write to db2" in r.err and below(m.cluster) == {"db2": "db1", "db3": "db1", "db4": "db1"}
 
 
+@pytest.mark.slow
 def test_not_in_time(lab):
     """The slave does not come to the end of what its source wrote: the source goes on, nothing is moved."""
     m = start(lab, "my97", servers=4)
@@ -371,6 +394,7 @@ def test_temporary_tables(lab):
     assert equal(m.cluster)["db4"] == "db1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [("db1", "--below=db2"), ("db2", "--below=db4"), ("db4", "--below=db4"), ("db9", "--below=db1")])
 def test_no_such_way(lab, args):
     m = start(lab, "ma1011", servers=4, semisync=False)
@@ -394,6 +418,7 @@ def test_beside_mhad(lab):
         lab.until("it has read the tree", lambda: "nothing in the topology" in str(mhad.why()["gates"]))
 
 
+@pytest.mark.slow
 def test_failover_after_a_killed_move(lab, flavour):
     """What a killed move has left standing still does not stand in the way of a failover; then it is cleared up."""
     m = start(lab, flavour, servers=4)

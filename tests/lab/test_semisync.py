@@ -59,6 +59,7 @@ class Semi:
         self.lab.until("it has fallen back", lambda: not self.is_on())
 
 
+@pytest.mark.slow
 def test_check(lab, flavour):
     """What is installed and on where, and who acknowledges."""
     s = Semi(lab, flavour)
