@@ -193,10 +193,22 @@ FO_STEP(fo_unclose)
 
 /* ---- fence ---- */
 
+/* What mha-node has seen, in a line. */
+static void add_facts(const json_t *answer, struct str *to)
+{
+	const json_t *fact;
+	size_t i;
+
+	json_array_foreach (json_object_get(answer, "facts"), i, fact)
+		str_addf(to, "%s%s", i ? "; " : "", json_string_value(fact));
+}
+
 static void take_fence(struct failover *f, const struct link_result *r, const struct err *why)
 {
 	const char *result = json_string_value(json_object_get(r->value, "result"));
-	const char *text = json_string_value(json_object_get(r->value, "text"));
+	AUTO_STR struct str facts = STR_INIT;
+
+	add_facts(r->value, &facts);
 
 	if (str_is(result, "fenced"))
 		f->fenced = FENCE_DONE;
@@ -205,12 +217,12 @@ static void take_fence(struct failover *f, const struct link_result *r, const st
 	if (f->fenced == FENCE_DONE)
 		snprintf(f->fenced_why, sizeof(f->fenced_why),
 		        "mha-node on its host has seen its processes end and holds it down%s%.200s",
-		        text ? ": " : "", text ? text : "");
+		        facts.len ? ": " : "", facts.len ? facts.p : "");
 	else
 		snprintf(f->fenced_why, sizeof(f->fenced_why), "%.280s",
-		        why->kind != ERR_NONE ? why->text
-		        : text                ? text
-		                              : "mha-node could not show it");
+		        facts.len               ? facts.p
+		        : why->kind != ERR_NONE ? why->text
+		                                : "mha-node could not show it");
 }
 
 static bool ask_fence(

@@ -15,9 +15,9 @@ enum {
 	WALL_STEP_MS = 500,
 	PACE_MS = 60000,    /* between two readings of one cluster */
 	PACE_EACH_MS = 600, /* ... and so much for each cluster there is */
-	READS_AT_ONCE = 24,
+	READS_AT_ONCE = 16,
 	AGAIN_AT_ONCE =
-	        12, /* of these, so many that failed before: who is silent must not keep others waiting */
+	        8, /* of these, so many that failed before: who is silent must not keep others waiting */
 };
 
 struct watch_self {

@@ -26,6 +26,7 @@
 
 #define DEFAULT_TIMEOUT_MS 10000
 #define LOOK_EVERY_MS      20
+#define ENDING_MS          2000 /* from its last sign as a server until the kernel has done with it */
 #define SETTLE_MS          200  /* nobody is known who would bring it back */
 #define SETTLE_UNSURE_MS   1500 /* somebody may: it has a parent that we do not know, or came back */
 #define SYSTEMCTL_MS       3000
@@ -426,6 +427,16 @@ static int64_t settle_time(const struct fence *f)
 	return f->unsure || f->came_back ? SETTLE_UNSURE_MS : SETTLE_MS;
 }
 
+/* A process that ends has no command line any more, and still has its sockets: it is no server, and not gone. */
+static bool is_ending(const struct fence *f, int64_t quiet_since)
+{
+	bool ends = f->victims.len && (f->now.socket_count || f->now.unseen_count);
+
+	vec_each (const struct victim, v, &f->victims)
+		ends |= !v->gone;
+	return ends && clock_ms() - quiet_since < ENDING_MS;
+}
+
 /* Until nothing has been seen for the settle time, or the deadline. */
 static void end_all(struct fence *f)
 {
@@ -438,7 +449,7 @@ static void end_all(struct fence *f)
 		end_servers(f);
 		if (f->now.count)
 			quiet_since = clock_ms();
-		else if (clock_ms() - quiet_since >= settle_time(f))
+		else if (clock_ms() - quiet_since >= settle_time(f) && !is_ending(f, quiet_since))
 			return;
 		if (clock_left(f->deadline) <= LOOK_EVERY_MS)
 			return;

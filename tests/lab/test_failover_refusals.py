@@ -293,7 +293,8 @@ def test_slave_dies_before_the_freeze(dead):
     assert db2.variable("read_only") == 0
 
 
-@pytest.mark.parametrize("disk", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["no disk", "disk"])
+@pytest.mark.slow
+@pytest.mark.parametrize("disk", [False, True], ids=["no disk", "disk"])
 def test_slave_dies_after_the_freeze(lab, disk):
     """It may have what nobody else has, unless the dead master's disk has it all."""
     fo = begin(lab, "ma1011")
@@ -331,7 +332,7 @@ def blocked(mhad, gate, text, hint):
         assert text in mhad.host.run(["mhactl", "history", "app1"]).out
 
 
-@pytest.mark.parametrize("first", [pytest.param("together", marks=pytest.mark.slow), "the acker first"])
+@pytest.mark.parametrize("first", ["together", pytest.param("the acker first", marks=pytest.mark.slow)])
 def test_the_only_acker_is_gone_too(lab, flavour, first):
     """Semi-sync was on: what was acknowledged is on a server that nobody can ask."""
     if not find_flavour(flavour).semisync:
@@ -356,6 +357,7 @@ def test_the_only_acker_is_gone_too(lab, flavour, first):
         assert not differences(before, face(cluster)[0][-1:])
 
 
+@pytest.mark.slow
 def test_a_slave_silent_since_the_same_moment(lab):
     """Host off together with the master's: it may follow it on the other side of a cut."""
     cluster = lab.cluster("ma1011", 3)
