@@ -353,11 +353,41 @@ static void check_duplicates(const struct loading *l, const struct conf *c)
 	}
 }
 
+bool conf_time_of_day(const char *text, int *ret_minutes)
+{
+	unsigned h, m;
+	int end = 0;
+
+	*ret_minutes = -1;
+	if (!text || !*text || str_is(text, "off"))
+		return true;
+	if (strspn(text, "0123456789:") != strlen(text) || strlen(text) > 5 ||
+	        sscanf(text, "%2u:%2u%n", &h, &m, &end) != 2 || text[end] || h > 23 || m > 59)
+		return false;
+	*ret_minutes = (int)(h * 60 + m);
+	return true;
+}
+
+static void check_times(const struct loading *l, const struct conf *c)
+{
+	int minutes;
+
+	for (size_t i = 0; i < c->n_servers; i++) {
+		const struct conf_server *s = c->servers[i];
+
+		if (!conf_time_of_day(s->rehearse_at, &minutes))
+			conf_tell(l->report, true, s->origin[CONF_rehearse_at],
+			        "a time of day such as 03:30, or off",
+			        "rehearse_at=%.40s is no time of day", s->rehearse_at);
+	}
+}
+
 static void finish(const struct loading *l, struct conf *c)
 {
 	if (!l->o->no_resolve)
 		look_up_names(l, c);
 	check_duplicates(l, c);
+	check_times(l, c);
 	for (size_t i = 0; i < c->n_servers + c->n_binlogs; i++) {
 		struct conf_server *s = member(c, i);
 

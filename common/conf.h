@@ -142,6 +142,9 @@ char *conf_value_text(const struct conf_server *s, enum conf_key k);
 char *conf_secret(const char *where, struct err *e) MUST_USE;
 char *conf_file_text(const char *path, struct err *e) MUST_USE;
 
+/* "03:30" as minutes since midnight; -1: off, or not set.  False: it is neither. */
+bool conf_time_of_day(const char *text, int *ret_minutes) MUST_USE;
+
 /* Longer texts for the commands; each returns owned. */
 char *conf_explain(enum conf_key k);                /* type, default, range, reach, help */
 char *conf_sample(enum conf_format f, bool global); /* commented sample file of all settings */

@@ -40,6 +40,7 @@
 
 enum conf_fence { CONF_FENCE_BEST_EFFORT, CONF_FENCE_REQUIRED };
 enum conf_auto_rejoin { CONF_REJOIN_NEVER, CONF_REJOIN_CLEAN };
+enum conf_report_on { CONF_REPORT_END, CONF_REPORT_ALL };
 enum conf_detection { CONF_DETECT_MHA, CONF_DETECT_CORROBORATED };
 enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 /* tls holds an enum db_tls; ssh_host_keys and ssh_transport hold the enums of these names. */
@@ -221,6 +222,13 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"With semi-sync: open the new master at once, without waiting for a slave that acknowledges.") \
 	KEY(catchup_timeout, MSEC, INHERIT, CONF_RANGE(1000, 604800000), "1h", "1h", \
 		"Longest time for bringing one server level in a failover.") \
+	KEY(rehearse_at, STR, INHERIT, CONF_ANY, "03:30", "03:30", \
+		"Time of day, HH:MM, at which a failover is rehearsed: everything is looked at and the plan is made, " \
+		"nothing is changed. Of many clusters each has its own moment in the hour that follows. off: never.") \
+	KEY(report_on, ENUM, INHERIT, CONF_WORDS("end", "all"), "all", \
+		"end", /* enum conf_report_on */ \
+		"When report_script is called: as in MHA, for what has happened to the master; or also when a failover " \
+		"begins or is refused, when a rehearsal turns out worse than the one before, and when semi-sync is lost.") \
 	KEY(http_listen, STR, GLOBAL, CONF_ANY, "127.0.0.1:9780", "127.0.0.1:9780", \
 		"Address and port of the status page, the API and the metrics (mhad-http(7)), all of it read-only: " \
 		"\"127.0.0.1:9780\", \"[::1]:9780\", \"*:9780\"; off: none.") \

@@ -206,6 +206,8 @@ static void say(enum log_level level, const struct extra *x, const char *fmt, va
 	size_t head;
 	bool journal;
 
+	if (ctx.quiet)
+		level = LOG_LV_DEBUG;
 	if ((int)level < threshold)
 		return;
 	str_addf(&line, "%s - [%s] ", clock_log_time(when, sizeof(when)), levels[level].name);

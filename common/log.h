@@ -22,6 +22,7 @@ enum log_level { LOG_LV_DEBUG, LOG_LV_INFO, LOG_LV_NOTICE, LOG_LV_WARNING, LOG_L
 /* Fields that travel with the lines of the calling thread; NULL = none.  Borrowed until changed. */
 struct log_ctx {
 	const char *cluster, *run, *phase, *step, *host;
+	bool quiet; /* all of it is debug: nothing happens, somebody only asks what would */
 };
 
 /* Parse a level name ("info", "warning"/"warn", MHA's log_level values); false when unknown. */
@@ -66,6 +67,7 @@ void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 	X(TILT, "tilt", WARNING, "6f65a49952c64070a73205be21e16ce6")                               \
 	X(SEMISYNC_LOST, "semisync-lost", WARNING, "170376df22ef44a6be7c0f96f925eaec")             \
 	X(SEMISYNC_BACK, "semisync-back", NOTICE, "9c1df833ac05432b9fd7150cf0422dd4")              \
+	X(REHEARSAL_WORSE, "rehearsal-worse", WARNING, "c1d6e0f94b7a4c13a2f05d8be7713a60")         \
 	X(CONFIG_ERROR, "config-error", ERROR, "7b0c6a4a3e73471da9149bbafd4ec010")
 enum log_event {
 #define LOG_EVENT_ENUM(sym, ...) LOG_EV_##sym,

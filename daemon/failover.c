@@ -349,6 +349,7 @@ struct failover *failover_start(const struct failover_env *env, const struct con
 	                .run = f->run_name,
 	                .cluster = c->name,
 	                .facts = facts_of(f),
+	                .quiet = o->quiet,
 	                .done = on_done,
 	                .arg = f },
 	        f, fo_restore);

@@ -49,6 +49,7 @@ struct failover_opts {                        /* all borrowed until failover_fre
 	bool manual;     /* a person asked for it: MHA's "manual(interactive)" */
 	bool dry;        /* only look: nothing is changed */
 	bool what_if;    /* with `dry`: it may live, as if it died now */
+	bool quiet;      /* with `dry`: it leaves no lines in the log */
 	bool allow_loss; /* more than max_loss */
 	bool force;      /* refusals that a person may overrule: see failover_refusal.forceable */
 	bool ignore_last_failover;

@@ -294,7 +294,8 @@ static bool run_do(struct job *j, void *arg, struct err *e)
 	const struct run_step *s = &r->plan->steps[io->step];
 	int64_t since = clock_ms();
 	struct log_ctx old = log_set_ctx((struct log_ctx){
-	        .cluster = r->cluster, .run = r->name, .phase = s->phase, .step = s->name });
+	        .cluster = r->cluster, .run = r->name, .phase = s->phase, .step = s->name,
+	        .quiet = r->o.quiet });
 	bool fine;
 
 	(void)j;
@@ -443,9 +444,18 @@ static void judge_undo(struct run_record *c, const struct err *e)
 		log_err(LOG_LV_ERROR, e);
 }
 
-static void step_done(struct job *j, void *arg, const struct err *e)
+/* Around what the loop says of a quiet run; others speak in the context that they find. */
+static struct log_ctx hush(const struct run *r)
 {
-	struct run_io *io = arg;
+	struct log_ctx old = log_set_ctx((struct log_ctx){ .cluster = r->cluster, .quiet = true });
+
+	if (!r->o.quiet)
+		log_set_ctx(old);
+	return old;
+}
+
+static void count_step(struct job *j, struct run_io *io, const struct err *e)
+{
 	struct run *r = io->r;
 	struct run_record *c = &r->records[io->step];
 
@@ -475,6 +485,15 @@ static void step_done(struct job *j, void *arg, const struct err *e)
 	if (!r->undoing)
 		r->at = r->upto;
 	next(r);
+}
+
+static void step_done(struct job *j, void *arg, const struct err *e)
+{
+	struct run_io *io = arg;
+	struct log_ctx old = hush(io->r);
+
+	count_step(j, io, e);
+	log_set_ctx(old);
 }
 
 static void io_free(void *arg)
@@ -637,14 +656,16 @@ static bool take_up(struct run *r, const json_t *lines, run_restore_fn restore, 
 static void kick_off(void *arg)
 {
 	struct run *r = arg;
+	struct log_ctx old = hush(r);
 
 	if (r->err.kind != ERR_NONE) {
 		log_err(LOG_LV_ERROR, &r->err);
 		r->over = true;
 		r->o.done(r->o.arg, r, RUN_REFUSED);
-		return;
+	} else {
+		next(r);
 	}
-	next(r);
+	log_set_ctx(old);
 }
 
 struct run *run_start(

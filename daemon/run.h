@@ -94,6 +94,7 @@ struct run_opts {
 	const char *run;     /* its name; borrowed */
 	const char *cluster; /* for the log; borrowed */
 	json_t *facts;       /* of the run, for the journal's first line; taken */
+	bool quiet;          /* its log lines are debug: somebody only asks what would be done */
 
 	/* Called on the loop.  `step` may be NULL; `done` once, and never from inside of run_start(). */
 	void (*step)(void *arg, const struct run *r, const struct run_record *s);

@@ -45,8 +45,8 @@ SAMPLED = {"test_switch_killed_at": 32, "test_switch_killed_at_on_all": 40,
 # Matrices of which a few fields catch most.
 CHOSEN = {
     "test_nasty": {"ma118-pos-no disk", "my97-gtid-no master", "my56-pos-disk"},
-    "test_bad_end": {"my97-gtid-between events", "ma1011-pos-zeros"},
-    "test_binlog_lost_its_end": {"ma1011-gtid-no master", "my97-pos-newest wins"},
+    "test_bad_end": {"ma1011-pos-zeros"},
+    "test_binlog_lost_its_end": {"ma1011-gtid-no master"},
     "test_power_loss": {"my97-gtid-all of it"},
     "test_binlog_server": {"my97-gtid-behind the newest"},
     "test_odd_slaves": {"ma1011-pos-disk"},

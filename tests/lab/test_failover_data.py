@@ -235,7 +235,7 @@ def test_huge_transaction(lab, flavour, mode, how):
     mariadb = flavour.startswith("ma")
     options = {"innodb_buffer_pool_size": "64M", "max_allowed_packet": "64M", "max_binlog_cache_size": "4G", "max_binlog_size": "1G"}
     if flavour == "my56":
-        options.update(innodb_file_format="Barracuda", innodb_file_per_table=1, max_binlog_size="1073741824")
+        options.update(innodb_file_format="Barracuda", innodb_file_per_table=1, innodb_log_file_size="512M")
     if mariadb:
         options["innodb_read_only_compressed"] = 0
     fo = start(lab, flavour, mode, 3, options=options, disk="6G", conf={"check_repl_delay": 0})  # 100 MB are too much for MHA
@@ -529,6 +529,8 @@ def test_gaps(lab, flavour, mode, disk):
     """The newest slave crashed while its parallel applier had done later transactions and not earlier ones."""
     if flavour != "my56":
         pytest.skip("it commits in order, MySQL 9.7 if not told otherwise")
+    if (mode, disk) == ("pos", "no disk"):
+        pytest.skip("after a crash MySQL 5.6 says less of what it has received than its relay logs hold")
     options = {WORKERS[flavour]: 4, "relay_log_recovery": 0, "skip_slave_start": True}
     fo = start(lab, flavour, mode, 3)
     db1, db2, db3 = fo.cluster

@@ -290,6 +290,7 @@ def test_five_steps(clean, lab, debs, tmp_path):
         pid = sd.show("mhad", "MainPID")
         r = apt(sd, f"apt install --allow-downgrades ./{new.name}")
         assert r.rc == 0, r
+        print(r.out, sd.ctl("status", "mhad", "--no-pager", check=False).out, sd.says("mhad")[-3000:])
         until("the new one runs", lambda: sd.state("mhad") == "active/running" and sd.show("mhad", "MainPID") != pid, 30)
         until("it watches", lambda: "monitoring" in sd.run(["mhactl", "status"], check=False).out, 30)
         assert state() == was
