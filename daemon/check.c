@@ -138,6 +138,15 @@ static void add_arg_if(struct str *line, const char *name, const char *value)
 		add_arg(line, name, value);
 }
 
+char *check_probe_cmd(const struct conf_server *s)
+{
+	struct str line = STR_INIT;
+
+	add_tool(&line, s, "mha-node");
+	str_addf(&line, " probe --port=%d", s->port);
+	return str_take(&line);
+}
+
 /* The login shell may be any; what needs a real one is given to sh. */
 char *check_node_version_cmd(const struct conf_server *s)
 {

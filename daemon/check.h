@@ -28,6 +28,7 @@
 	X(HOOK_MISSING, "hook-missing", 13)                                                        \
 	X(HOOK_UNDEFINED, "hook-undefined", 13)                                                    \
 	X(HOOK_MODULES, "hook-needs-mha", 0)                                                       \
+	X(DISK, "disk", 0)                                                                         \
 	X(MIGRATE, "migrate", 0)                                                                   \
 	X(OLD_MANAGER, "old-manager", 0)                                                           \
 	X(PRIVILEGE, "privilege-missing", 0)
@@ -76,6 +77,9 @@ char *check_binlog_test_cmd(
 /* `with_password`: MHA's scripts log in to the server; the line is then a secret. */
 char *check_relay_test_cmd(
         const struct snapshot_server *s, const char *relay_log, bool with_password);
+
+/* What the host knows of this server: JSON on stdout; mha-node only. */
+char *check_probe_cmd(const struct conf_server *s);
 
 /* What check_node_version_cmd() was answered with. */
 struct check_node {

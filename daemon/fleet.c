@@ -245,6 +245,7 @@ static void dig_up(struct fleet *f, int64_t now)
 
 static void stop(struct fleet_cluster *c)
 {
+	fleet_rehearse_stop(c);
 	fleet_end_standin(c);
 	act_free(TAKE(c->act));
 	watch_free(TAKE(c->watch));
@@ -257,6 +258,7 @@ static void cluster_free(struct fleet_cluster *c)
 	if (c->attached)
 		fleet_attached_end(c, "stopped", NULL);
 	stop(c);
+	fleet_rehearse_free(c);
 	free(c->name);
 	free(c->path);
 	free(c->problem);
@@ -281,6 +283,7 @@ static void start(struct fleet_cluster *c, struct conf *conf)
 	struct watch_opts o = { .failover_interval = -1 };
 
 	c->conf = conf;
+	fleet_rehearse_begin(c);
 	/* A single cluster has nobody to keep out of the way of. */
 	o.spread_ms = c->fleet->clusters.len > 8 ? spread(conf) : 0;
 	o.acts = true;
@@ -400,6 +403,7 @@ static void tick(void *arg)
 	struct fleet *f = arg;
 
 	dig_up(f, clock_ms());
+	fleet_rehearse_tick(f);
 	vec_each (struct fleet_cluster *, c, &f->clusters) {
 		if ((*c)->watch && !(*c)->standin && !(*c)->ended && !watch_is_paused((*c)->watch))
 			fleet_stand_in(*c);
@@ -442,6 +446,11 @@ void fleet_free(struct fleet *f)
 		return;
 	fleet_free_reading(f);
 	fleet_glance_end(f);
+	/* A rehearsal that runs reads its configuration until the process ends. */
+	vec_each (struct fleet_cluster *, c, &f->clusters) {
+		if (fleet_rehearse_stop(*c))
+			(*c)->conf = NULL;
+	}
 	vec_each (struct fleet_cluster *, c, &f->clusters)
 		cluster_free(*c);
 	vec_done(&f->clusters);

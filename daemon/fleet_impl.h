@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fleet_impl - what the parts of fleet share: fleet.c clusters and their watches, fleet_load.c reading
- * and comparing files, fleet_verbs.c the control socket, fleet_glance.c metrics and pages, fleet_attach.c managers in the foreground.  Runs on: loop.
+ * and comparing files, fleet_verbs.c the control socket, fleet_glance.c metrics and pages,
+ * fleet_attach.c managers in the foreground, fleet_rehearse.c rehearsals.  Runs on: loop.
  */
 #pragma once
 #include "act.h"
@@ -10,6 +11,18 @@
 #include "standin.h"
 #include "vec.h"
 #include "watch.h"
+
+struct rehearse;
+
+struct fleet_rehearsal {
+	struct rehearse *run; /* NULL: none runs */
+	bool ordered;         /* ... which a person wants */
+	json_t *last;         /* NULL: there was none */
+	int64_t tried_at;     /* wall clock, seconds, as all here */
+	char *skipped;        /* why the last one was not made; NULL: it was */
+	int64_t skipped_at;
+	VEC(struct control_call *) waiting;
+};
 
 struct fleet_cluster {
 	struct fleet *fleet;
@@ -29,6 +42,7 @@ struct fleet_cluster {
 	bool log_complained;   /* its manager_log cannot be written */
 	int64_t silent_at;     /* its master fell silent; 0: it is not */
 	bool found;            /* by the reading under way */
+	struct fleet_rehearsal rehearsal;
 };
 
 struct fleet_glances;
@@ -53,6 +67,7 @@ struct fleet {
 	struct loop_timer *again; /* names could not be looked up */
 	int64_t again_ms;         /* the pause before that; 0: all could */
 	struct fleet_glances *glances;
+	int64_t rehearse_looked; /* wall clock, seconds */
 };
 
 struct fleet_cluster *fleet_find(const struct fleet *f, const char *name);
@@ -77,6 +92,14 @@ void fleet_verb_attach(struct control_call *call, const json_t *args);
 void fleet_attached_line(struct fleet_cluster *c, enum log_level level, const char *text);
 void fleet_attached_failover(struct fleet_cluster *c, int code); /* it is over */
 void fleet_attached_end(struct fleet_cluster *c, const char *how, const struct err *e);
+
+/* fleet_rehearse.c; _stop: whether one ran, which may read the configuration for a while yet. */
+void fleet_rehearse_tick(struct fleet *f);
+void fleet_rehearse_begin(struct fleet_cluster *c);
+bool fleet_rehearse_stop(struct fleet_cluster *c);
+void fleet_rehearse_free(struct fleet_cluster *c);
+json_t *fleet_rehearsal_json(const struct fleet_cluster *c);
+void fleet_verb_rehearse(struct control_call *call, const json_t *args);
 
 void fleet_end_standin(struct fleet_cluster *c);
 /* Its stand-in is made again, if it should have one. */

@@ -78,6 +78,7 @@ static json_t *cluster_json(const struct fleet_cluster *c)
 	json_t *j = c->watch ? watch_status_json(c->watch) : broken_json(c);
 
 	json_object_set_new(j, "config_error", c->problem ? control_text(c->problem) : json_null());
+	json_object_set_new(j, "rehearsal", fleet_rehearsal_json(c));
 	return j;
 }
 
@@ -389,6 +390,7 @@ const struct control_verb *fleet_verbs(void)
 		{ "ack", CONTROL_ADMIN, verb_ack },
 		{ "look", CONTROL_ADMIN, verb_look },
 		{ "reload", CONTROL_ADMIN, verb_reload },
+		{ "rehearse", CONTROL_ADMIN, fleet_verb_rehearse },
 		{ "attach", CONTROL_ADMIN, fleet_verb_attach },
 		{ NULL, CONTROL_NONE, NULL },
 	};

@@ -37,12 +37,12 @@ struct rehearse_env {
 	struct link_room *links;
 };
 
-struct rehearse_opts { /* borrowed until the end */
+struct rehearse_opts { /* servers as `c`, all else for the call */
 	const struct conf_server *master;
 	const struct conf_server *absent; /* the master of before, not back yet; NULL */
 	const char *by;
-	bool semisync;        /* its commits were acknowledged when it was last asked */
-	const json_t *before; /* the last result; NULL: there is none */
+	bool semisync;  /* its commits were acknowledged when it was last asked */
+	json_t *before; /* the last result; NULL: there is none */
 };
 
 /* `result` is borrowed for the call; NULL: it was broken off. */
@@ -50,7 +50,7 @@ typedef void (*rehearse_done_fn)(void *arg, json_t *result);
 
 /*
  * `c` is borrowed until `done`, and as long as jobs may hold it that were given up on by then.  `done` once, on
- * the loop, never from inside of this function, REHEARSE_MS later at the latest.
+ * the loop, never from inside of this function; REHEARSE_MS bounds each part, and all run at once.
  */
 enum { REHEARSE_MS = 120000 };
 struct rehearse *rehearse_start(const struct rehearse_env *env, const struct conf *c,

@@ -44,29 +44,33 @@ SAMPLED = {"test_switch_killed_at": 32, "test_switch_killed_at_on_all": 40,
            "test_killed_at": 8, "test_killed_at_on_all": 24, "test_killed_without_the_disk": 12}
 # Matrices of which a few fields catch most.
 CHOSEN = {
-    "test_nasty": {"ma118-pos-no disk", "my97-gtid-no master", "my56-pos-disk"},
-    "test_bad_end": {"ma1011-pos-zeros"},
-    "test_binlog_lost_its_end": {"ma1011-gtid-no master"},
-    "test_power_loss": {"my97-gtid-all of it"},
-    "test_binlog_server": {"my97-gtid-behind the newest"},
-    "test_odd_slaves": {"ma1011-pos-disk"},
-    "test_slave_restarts_in_the_middle": {"my97-pos-1"},
-    "test_gaps": {"my56-gtid-no disk"},
-    "test_temporary_table_spans": {"ma1011-pos-MIXED"},
-    "test_clean_old_master": {"my97-gtid", "my56-pos", "ma118-gtid"},
-    "test_errant_transactions": {"my97-gtid-100", "ma1011-pos-1"},
-    "test_errant_that_change_nothing": {"ma1011-gtid"},
-    "test_flashback": {"my56-gtid-100", "ma1011-pos-1"},
-    "test_history_is_purged": {"my97-gtid"},
-    "test_auto_rejoin": {"my97-pos"},
-    "test_rejoin_killed": {"my97-gtid-close:end", "ma1011-pos-follow:act"},
-    "test_rejoin_killed_with_errant": {"ma1011-gtid-reset:verify", "my97-gtid-flashback:verify"},
+    "test_failover_data.py": {
+        "test_nasty": {"ma118-pos-no disk", "my97-gtid-no master", "my56-pos-disk"},
+        "test_bad_end": {"ma1011-pos-zeros"},
+        "test_binlog_lost_its_end": {"ma1011-gtid-no master"},
+        "test_power_loss": {"my97-gtid-all of it"},
+        "test_binlog_server": {"my97-gtid-behind the newest"},
+        "test_odd_slaves": {"ma1011-pos-disk"},
+        "test_slave_restarts_in_the_middle": {"my97-pos-1"},
+        "test_gaps": {"my56-gtid-no disk"},
+        "test_temporary_table_spans": {"ma1011-pos-MIXED"},
+    },
+    "test_rejoin.py": {
+        "test_clean_old_master": {"my97-gtid", "my56-pos", "ma118-gtid"},
+        "test_errant_transactions": {"my97-gtid-100", "ma1011-pos-1"},
+        "test_errant_that_change_nothing": {"ma1011-gtid"},
+        "test_flashback": {"my56-gtid-100", "ma1011-pos-1"},
+        "test_history_is_purged": {"my97-gtid"},
+        "test_auto_rejoin": {"my97-pos"},
+        "test_rejoin_killed": {"my97-gtid-close:end", "ma1011-pos-follow:act"},
+        "test_rejoin_killed_with_errant": {"ma1011-gtid-reset:verify", "my97-gtid-flashback:verify"},
+    },
 }
 
 
 def is_left_out(item, counts):
     params = getattr(getattr(item, "callspec", None), "params", {})
-    chosen = CHOSEN.get(item.function.__name__)
+    chosen = CHOSEN.get(item.path.name, {}).get(item.function.__name__)
     if chosen:
         return item.callspec.id not in chosen
     keep = QUICK.get(item.path.name)
