@@ -133,6 +133,14 @@ static bool not_an_event(struct save *s, uint64_t before, uint64_t behind, struc
 	        (unsigned long long)behind);
 }
 
+static void start_here(struct save *s)
+{
+	s->started = true;
+	save_begin(s, true);
+	save_copy_place(&s->from, &s->from_name, &s->at, s->at_name);
+	s->r.starts_inside = binlog_txn_is_open(&s->txn);
+}
+
 /* False when the start position is inside of this event. */
 static bool look_for_start(struct save *s, const struct binlog_event *ev, struct err *e)
 {
@@ -146,10 +154,7 @@ static bool look_for_start(struct save *s, const struct binlog_event *ev, struct
 			return not_an_event(s, ev->offset, behind, e);
 		return true;
 	}
-	s->started = true;
-	save_begin(s, true);
-	save_copy_place(&s->from, &s->from_name, &s->at, s->at_name);
-	s->r.starts_inside = binlog_txn_is_open(&s->txn);
+	start_here(s);
 	return true;
 }
 
@@ -293,9 +298,7 @@ static bool file_ends(
 		if (s->spec->start_pos > BINLOG_MAGIC_SIZE &&
 		        binlog_offset(s->b) != s->spec->start_pos)
 			return is_shorter(s, why, e);
-		s->started = true;
-		save_begin(s, true);
-		s->r.starts_inside = binlog_txn_is_open(&s->txn);
+		start_here(s);
 	}
 	*more = !last && (why == BINLOG_END || is_restart(s, next));
 	if (*more)

@@ -387,3 +387,19 @@ def test_torn_in_a_large_transaction(lab, flavour):
     report = json.loads(r.out.splitlines()[-1])
     assert report["transactions"] == 2 and report["cut"]["why"] == "torn" and report["cut"]["open"]
     assert sum(e.place in ("last", "only") for e in events(server.host, "/var/tmp/saved")) == 2
+
+
+def test_position_is_the_end_of_a_file_without_rotate(lab, flavour):
+    """A server that died and runs again goes on in a new file: the stream says that nothing lies between."""
+    server = lab.cluster(flavour, 1)[0]
+    server.script("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY) ENGINE=InnoDB")
+    server.kill()
+    server.start()
+    server.sql("INSERT INTO d.t VALUES (1)")
+    old, new = server.binlogs()[-2:]
+    end = server.path(old.name).stat().st_size
+    r = server.host.run(["mha-node", "save", f"--binlog_dir={server.data}", f"--start_file={old.name}", f"--start_pos={end}",
+                         "--output_file=/var/tmp/saved"])
+    assert r.rc == 0, r
+    rotates = [e.info for e in events(server.host, "/var/tmp/saved") if e.type == "Rotate"]
+    assert rotates == [f"{old.name};pos={end}", f"{new.name};pos=4"]
