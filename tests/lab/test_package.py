@@ -155,7 +155,8 @@ def test_rpm_contents(rpms, tmp_path):
 
 
 def test_rpm_scriptlets(rpms):
-    """Installed into a root of its own: accounts and directories are made; erased, the files are gone."""
+    """Installed into a root of its own: accounts and directories are made; an upgrade starts again what runs; erased, the
+    files are gone."""
     root = cache().parent / f"mhad-rpm-root-{os.getpid()}"
     script = r"""set -e
 mkdir -p "$1"
@@ -165,14 +166,22 @@ mount -t overlay -o "lowerdir=$2,upperdir=$1/up,workdir=$1/work" none "$1/root"
 r=$1/root
 mount -t proc proc "$r/proc"
 rpm() { command rpm --root "$r" --dbpath /var/lib/rpm --nodeps --nosignature "$@"; }
+mkdir -p "$r/run/systemd/system"
+rm "$r/bin/systemctl"
+printf '#!/bin/sh\necho "systemctl $*" >>/run/asked\n' >"$r/bin/systemctl"
+chmod 755 "$r/bin/systemctl"
+asked() { grep -v daemon-reload "$r/run/asked" || :; rm "$r/run/asked"; }
 rpm -i "$3" "$4"
+asked
 chroot "$r" getent passwd mhad
 chroot "$r" stat -c '%U:%G:%a' /var/lib/mhad /etc/mhad/mhad.conf
 chroot "$r" mhactl --version
 echo '# mine' >>"$r/etc/mhad/mhad.conf"
 rpm -U --force "$3"
 tail -n 1 "$r/etc/mhad/mhad.conf"
+asked
 rpm -e mhad mhad-node
+asked | sort
 find "$r/usr" -name '*mhad*' -o -name 'masterha*' -o -name '*mha-node*'
 """
     clean = clean_root()
@@ -183,7 +192,9 @@ find "$r/usr" -name '*mhad*' -o -name 'masterha*' -o -name '*mha-node*'
         root.rmdir()
     lines = out.splitlines()
     assert lines[0].startswith("mhad:x:") and lines[1:3] == ["mhad:mhad:750", "root:mhad:640"], out
-    assert lines[3].startswith("mhactl ") and lines[4:] == ["# mine"], out
+    assert lines[3].startswith("mhactl ") and lines[4] == "# mine", out
+    assert lines[5:] == ["systemctl try-restart mhad.service", "systemctl --no-reload disable --now mha-node-purge.timer",
+                         "systemctl --no-reload disable --now mhad.service", "systemctl stop mhad@*.service"], out
 
 
 # ---- five steps ---------------------------------------------------------------------------------
@@ -208,7 +219,7 @@ def repack(deb, version, where):
     sh("dpkg-deb", "-R", deb, where / "x")
     control = where / "x/DEBIAN/control"
     control.write_text(re.sub(r"^Version: .*", f"Version: {version}", control.read_text(), flags=re.M))
-    new = where / f"mhad_{version}.deb"
+    new = where / f"{deb.name.split('_')[0]}_{version}.deb"
     sh("dpkg-deb", "--root-owner-group", "-b", where / "x", new)
     shutil.rmtree(where / "x")
     return new
@@ -310,6 +321,28 @@ def test_five_steps(clean, lab, debs, tmp_path):
     for s in (db2, db3):
         r = apt(s.host, "apt purge mhad-node")
         assert r.rc == 0 and not s.host.path("/etc/mhad/node.conf").exists() and not s.host.path("/usr/bin/mha-node").exists(), r
+
+
+def test_the_purge_timer_lives_through_an_upgrade(clean, debs, tmp_path):
+    """On a database host: what is on stays on, what is off stays off, and a removal stops it."""
+    sd, timer = clean, "mha-node-purge.timer"
+    shutil.copy(debs["mhad-node"], sd.path("/srv/mhad-node.deb"))
+    for version in ("99.0", "0.0.1"):
+        shutil.copy(repack(debs["mhad-node"], version, tmp_path), sd.path(f"/srv/{version}.deb"))
+
+    def do(line):
+        r = apt(sd, line)
+        assert r.rc == 0, r
+        return sd.state(timer)
+    assert do("apt install ./mhad-node.deb") == "inactive/dead"
+    assert do("apt install ./99.0.deb") == "inactive/dead"
+    sd.ctl("enable", "--now", timer)
+    assert do("apt install --allow-downgrades ./0.0.1.deb") == "active/waiting"
+    assert do("apt install ./99.0.deb") == "active/waiting"
+    assert do("apt remove mhad-node") == "inactive/dead"
+    do("apt purge mhad-node")
+    assert not sd.path("/etc/mhad").exists()
+    assert not list(sd.path("/etc/systemd/system").rglob("mha-node*"))
 
 
 # ---- mhad-setup ---------------------------------------------------------------------------------

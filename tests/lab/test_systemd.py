@@ -291,6 +291,34 @@ def test_the_daemons_hooks_are_root(sd, lab):
     assert dead[0]["MHAD_CLUSTER"] == "app1" and re.fullmatch("[0-9a-f]{32}", dead[0]["MESSAGE_ID"])
 
 
+@pytest.mark.parametrize("patience", ["30", pytest.param("2", marks=pytest.mark.slow)])
+def test_restarted_during_a_failover(sd, lab, patience):
+    """As an upgrade does it: the failover is brought to its end, or killed and taken up by the next one."""
+    cluster = lab.cluster("ma1011", 3)
+    db1, db2, db3 = cluster
+    login(sd)
+    sd.host.script("/usr/local/bin/power", "echo $2 >>/etc/called; sleep 5")
+    configure(sd, text=cluster.conf_text(manager_workdir="/var/tmp", shutdown_script="/usr/local/bin/power"))
+    drop_in(sd, "mhad.service", f"[Service]\nTimeoutStopSec={patience}\n")
+    sd.ctl("start", "mhad")
+    lab.until("it watches", lambda: "0:PING_OK" in status(sd), 20)
+    pid = sd.show("mhad", "MainPID")
+    db1.kill()
+    lab.until("it is in the middle", lambda: sd.path("/etc/called").exists(), 20)
+    r = sd.ctl("try-restart", "mhad", timeout=60)
+    text = sd.says("mhad")
+    assert "waiting for its end" in text
+    assert sd.state("mhad") == "active/running" and sd.show("mhad", "MainPID") != pid
+    if patience == "30":
+        assert r.seconds > 3 and "The failover is over. Exit." in text and "SIGKILL" not in text
+    else:
+        assert r.seconds < 5 and "The failover is over" not in text and "SIGKILL" in text
+    lab.until("the slaves follow", lambda: db3.master() is db2 and db2.variable("read_only") == 0, 30)
+    lab.until("the new master is watched", lambda: "monitoring" in (out := sd.run(["mhactl", "status"], check=False).out)
+              and "db2" in out, 30)
+    assert sd.run(["mhactl", "report", "app1"]).out.count("completed successfully") == 1
+
+
 def login(sd):
     """mhad's own SSH keys: here those of the manager host's root."""
     sd.run(["sh", "-c", "mkdir -p /var/lib/mhad && cp -a /root/.ssh /var/lib/mhad/ && chown -R mhad:mhad /var/lib/mhad"])
