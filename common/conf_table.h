@@ -218,6 +218,11 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"What becomes of an old master that comes back after a failover: clean makes it a slave of the " \
 		"new one when it has nothing of its own and its host did not go down in a way that could have " \
 		"parted its data from its binlog; else, and with never, a person decides (mhactl rejoin).") \
+	KEY(double_master, BOOL, LOCAL, CONF_ANY, "0", "0", \
+		"This server and the other one that says so follow each other. A failover from one to the other opens " \
+		"the ring, as it does without; this closes it again when the old master was made a slave of the new " \
+		"one (mhactl rejoin, auto_rejoin) and nothing that it did by itself can come through it. If not, " \
+		"mhactl ring close does.") \
 	KEY(open_without_acker, BOOL, INHERIT, CONF_ANY, "1", "1", \
 		"With semi-sync: open the new master at once, without waiting for a slave that acknowledges.") \
 	KEY(catchup_timeout, MSEC, INHERIT, CONF_RANGE(1000, 604800000), "1h", "1h", \
@@ -227,8 +232,10 @@ enum conf_ping_type { CONF_PING_CONNECT, CONF_PING_SELECT, CONF_PING_INSERT };
 		"nothing is changed. Of many clusters each has its own moment in the hour that follows. off: never.") \
 	KEY(report_on, ENUM, INHERIT, CONF_WORDS("end", "all"), "all", \
 		"end", /* enum conf_report_on */ \
-		"When report_script is called: as in MHA, for what has happened to the master; or also when a failover " \
-		"begins or is refused, when a rehearsal turns out worse than the one before, and when semi-sync is lost.") \
+		"When report_script is called. end: when a failover is over, as in MHA, and for a master in trouble that is " \
+		"not failed over; all: also when it is found dead, when a failover begins or is refused, when a rehearsal " \
+		"turns out worse than the one before, and when semi-sync is lost. With all, a script that fails is " \
+		"called again, for a day.") \
 	KEY(http_listen, STR, GLOBAL, CONF_ANY, "127.0.0.1:9780", "127.0.0.1:9780", \
 		"Address and port of the status page, the API and the metrics (mhad-http(7)), all of it read-only: " \
 		"\"127.0.0.1:9780\", \"[::1]:9780\", \"*:9780\"; off: none.") \

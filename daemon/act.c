@@ -10,7 +10,9 @@
 #include "aftermath.h"
 #include "guard.h"
 #include "history.h"
+#include "hook.h"
 #include "log.h"
+#include "notify.h"
 #include "rejoin.h"
 #include "str.h"
 
@@ -131,7 +133,8 @@ static void failed_over(void *arg, struct failover *f, const struct failover_rep
 	for (const char *p = r->body; *p; p += strcspn(p, "\n"), p += *p == '\n')
 		log_info("%.*s", (int)strcspn(p, "\n"), p);
 	aftermath_start(a->o.env.jobs, c, f, r,
-	        &(struct aftermath_opts){ a->o.env.state_dir, c->path, a->o.by }, over, a);
+	        &(struct aftermath_opts){ a->o.env.state_dir, c->path, a->o.by, a->o.notify }, over,
+	        a);
 	if (a->o.done)
 		a->o.done(a->o.arg, r);
 	watch_end(a->w, now, now ? NULL : r->error);
@@ -142,6 +145,20 @@ static void failed_over(void *arg, struct failover *f, const struct failover_rep
 	log_set_ctx(old);
 }
 
+/* For those who want to know before it is over. */
+static void tell_begin(const struct act *a)
+{
+	const struct conf_server *d = a->fo.dead;
+	const struct conf *c = watch_conf(a->w);
+	AUTO(free) char *subject = NULL, *body = NULL;
+
+	if (!a->o.notify || d->report_on != CONF_REPORT_ALL)
+		return;
+	subject = xasprintf("%s: MySQL Master failover %s begins", c->name, d->hostinfo);
+	body = xasprintf("Master %s is failed over.\n\n%s\n", d->hostinfo, a->fo.why);
+	notify_put(a->o.notify, c->name, d, hook_report(d, c->path, subject, body));
+}
+
 static bool begin(struct act *a)
 {
 	struct log_ctx old = log_set_ctx((struct log_ctx){ .cluster = watch_conf(a->w)->name });
@@ -149,6 +166,8 @@ static bool begin(struct act *a)
 
 	a->run = failover_start(&a->o.env, watch_conf(a->w), &a->fo, failed_over, a, &e);
 	a->running = a->run;
+	if (a->run)
+		tell_begin(a);
 	if (a->run)
 		guard(a, NULL);
 	if (a->run && a->rejoin)
@@ -173,6 +192,7 @@ static void fill_in(struct act *a)
 	a->fo.seen = watch_first_sign(a->w);
 	a->fo.semisync = watch_was_acked(a->w);
 	a->fo.absent = watch_absent(a->w);
+	a->fo.co_master = watch_co_master(a->w);
 	a->fo.ssh_reachable = a->o.failover.ssh_reachable;
 }
 

@@ -10,10 +10,13 @@
 #include "watch.h"
 
 struct act;
+struct notify;
 
 struct act_opts { /* all borrowed until act_free() */
 	struct failover_env env;
 	const char *by; /* for the history: "mhad" */
+	struct notify *
+	        notify; /* report_script is called by it; NULL: when a failover has ended, at once */
 	/* What the command line says of the failover; dead, verdict, why... are filled in. */
 	struct failover_opts failover;
 	/* The failover is over: `r` is borrowed for the call.  Then, when report_script and all files are done

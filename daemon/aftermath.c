@@ -13,6 +13,7 @@
 #include "incident.h"
 #include "job.h"
 #include "log.h"
+#include "notify.h"
 
 enum { FILES_MS = 10000 };
 
@@ -22,6 +23,9 @@ struct aftermath {
 	bool begun, failed;
 	json_t *record;
 	struct hook *hook; /* NULL: no report_script */
+	const struct conf_server *dead;
+	struct notify *notify; /* NULL: the worker calls the script */
+	bool known;            /* a refusal for the reason of before */
 	int64_t hook_ms;
 	aftermath_done_fn done;
 	void *arg;
@@ -87,11 +91,12 @@ static bool work(struct job *j, void *arg, struct err *e)
 	(void)e;
 	if (a->begun && a->failed && !flap_mark_error(&at, &why))
 		log_err(LOG_LV_ERROR, &why);
-	if ((a->begun || !is_known(a)) && !incident_save(a->state_dir, a->cluster, a->record, &why))
+	a->known = !a->begun && is_known(a);
+	if (!a->known && !incident_save(a->state_dir, a->cluster, a->record, &why))
 		log_err(LOG_LV_ERROR, &why);
 	if (!history_add(a->state_dir, a->cluster, "failover", a->by, &why, "%s", a->line))
 		log_err(LOG_LV_WARNING, &why);
-	if (a->begun && a->hook)
+	if (a->begun && a->hook && !a->notify)
 		call_report(a);
 	return true;
 }
@@ -100,9 +105,11 @@ static void ended(struct job *j, void *arg, const struct err *e)
 {
 	struct aftermath *a = arg;
 
-	(void)j;
 	if (e)
 		log_err(LOG_LV_ERROR, e);
+	if (a->notify && !job_is_late(j) &&
+	        (a->begun || (!a->known && a->dead->report_on == CONF_REPORT_ALL)))
+		notify_put(a->notify, a->cluster, a->dead, TAKE(a->hook));
 	a->done(a->arg);
 }
 
@@ -134,6 +141,8 @@ void aftermath_start(struct job_pool *jobs, const struct conf *c, const struct f
 		.hook = hook_report_failover(
 		        r->dead, r->new_master, slaves, o->conf_path, r->subject, r->body),
 		.hook_ms = r->dead->hook_timeout,
+		.dead = r->dead,
+		.notify = o->notify,
 		.done = done,
 		.arg = arg };
 	job_start(jobs, job_new("aftermath", clock_in(a->hook_ms + FILES_MS), work, ended,

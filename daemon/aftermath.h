@@ -4,15 +4,20 @@
  * history, report_script.  Runs on: loop (the files and the script on a worker).  Logs: yes.
  *
  * A run that changed nothing leaves a line of history and, unless the one before was refused for the
- * same reason, its record: it does not count, and nobody is called.
+ * same reason, its record: it does not count, and nobody is called but by a queue, with report_on=all, when
+ * the reason is a new one.
  */
 #pragma once
 #include "failover.h"
+
+struct notify;
 
 struct aftermath_opts {        /* all borrowed for the call */
 	const char *state_dir; /* NULL: no history, no incidents */
 	const char *conf_path; /* as the user gave it: report_script is told */
 	const char *by;        /* who asked for it: "mhad", "root" */
+	/* report_script is called by this queue, and `done` does not wait for it; NULL: called at once. */
+	struct notify *notify;
 };
 
 typedef void (*aftermath_done_fn)(void *arg);

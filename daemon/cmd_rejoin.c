@@ -23,7 +23,7 @@ struct rejoin_cmd {
 	struct cmd *cmd;
 	struct conf *conf;
 	const char *host, *master, *donor, *errant, *state_dir;
-	bool yes, by_dump, by_clone;
+	bool yes, by_dump, by_clone, by_backup;
 	struct rejoin_opts o;
 
 	struct loop *loop;
@@ -122,10 +122,14 @@ static bool settle(struct rejoin_cmd *s, struct err *e)
 	else if (s->errant)
 		return err_set(
 		        e, ERR_CONFIG, 0, "--errant=%s: it is inject or flashback", s->errant);
-	if (s->by_dump && s->by_clone)
-		return err_set(e, ERR_CONFIG, 0, "--by-dump and --by-clone exclude each other");
-	s->o.how = s->by_dump ? PROVISION_DUMP : s->by_clone ? PROVISION_CLONE : PROVISION_ANY;
-	s->o.clone = s->o.clone || s->by_dump || s->by_clone;
+	if (s->by_dump + s->by_clone + s->by_backup > 1)
+		return err_set(e, ERR_CONFIG, 0,
+		        "--by-dump, --by-clone and --by-backup exclude each other");
+	s->o.how = s->by_dump     ? PROVISION_DUMP
+	           : s->by_clone  ? PROVISION_CLONE
+	           : s->by_backup ? PROVISION_BACKUP
+	                          : PROVISION_ANY;
+	s->o.clone = s->o.clone || s->o.how != PROVISION_ANY;
 	return find(s, "the server", s->host, &s->o.target, e) &&
 	       find(s, "the master", s->master, &s->o.master, e) &&
 	       find(s, "the donor", s->donor, &s->o.donor, e) &&
@@ -271,6 +275,8 @@ static int plan(struct rejoin_cmd *s)
 		        .help = "--clone with a logical dump" },                                   \
 	        { "by-clone", OPT_FLAG, .to = &(s).by_clone,                                       \
 		        .help = "--clone with MySQL's clone plug-in" },                            \
+	        { "by-backup", OPT_FLAG, .to = &(s).by_backup,                                     \
+		        .help = "--clone with mariadb-backup on both hosts" },                     \
 	        { "donor", OPT_STR, .to = &(s).donor, .arg = "HOST",                               \
 		        .help = "copy this one (default: a slave that replicates)" },              \
 	        { "force", OPT_FLAG, .to = &(s).o.force,                                           \

@@ -33,6 +33,7 @@ int cmd_reload(struct cmd *c, int argc, char **argv);
 int cmd_history(struct cmd *c, int argc, char **argv);
 int cmd_master_switch(struct cmd *c, int argc, char **argv); /* cmd_failover.c */
 int cmd_failover(struct cmd *c, int argc, char **argv);      /* cmd_failover.c */
+int cmd_rehearse(struct cmd *c, int argc, char **argv);      /* cmd_rehearse.c */
 int cmd_plan_failover(struct cmd *c, int argc, char **argv); /* cmd_plan.c */
 int cmd_report(struct cmd *c, int argc, char **argv);        /* cmd_plan.c */
 int cmd_switch(struct cmd *c, int argc, char **argv);        /* cmd_switch.c */

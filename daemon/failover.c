@@ -56,7 +56,7 @@ static const struct run_step steps[] = {
 	        .beside = fo_is_down },
 
 	{ "latest", "Phase 3: Master Recovery Phase\nPhase 3.1: Getting Latest Slaves Phase",
-	        "see who has received most", .act = fo_latest, .budget_ms = 30 * SECOND,
+	        "see who has received most", .act = fo_latest, .budget_ms = 600 * SECOND,
 	        .reads = true },
 	{ "save", "Phase 3.2: Saving Dead Master's Binlog Phase",
 	        "save what only the dead master has", .when = fo_has_log, .act = fo_save,
@@ -249,7 +249,8 @@ static void was_closed(void *arg, bool was_open, const char *text)
 
 	if (was_open)
 		f->was_writable = true;
-	run_remark(f->run, text);
+	if (*text)
+		run_remark(f->run, text);
 }
 
 static void set_guard(struct failover *f)

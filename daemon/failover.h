@@ -44,6 +44,9 @@ struct failover_opts {                        /* all borrowed until failover_fre
 	/* The old master of a failover before, not back yet: that it is dead is no reason to refuse.  NULL. */
 	const struct conf_server *absent;
 
+	/* Double masters: who followed it, and it that one, when it was last seen.  NULL: nobody, or not known. */
+	const struct conf_server *co_master;
+
 	bool semisync; /* it waited for acknowledgements when it was last seen, and got them */
 
 	bool manual;     /* a person asked for it: MHA's "manual(interactive)" */

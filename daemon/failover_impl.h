@@ -3,7 +3,7 @@
  * failover_impl - what the files of failover share: its context, and the functions of its steps.
  *
  * failover.c (the table, begin and end), failover_look.c (phase 1), failover_close.c (phase 2),
- * failover_level.c (phase 3), failover_open.c (opening, slaves, cleanup), failover_tell.c (report, plan).
+ * failover_level.c and failover_received.c (phase 3), failover_open.c (opening, slaves, cleanup), failover_tell.c (report, plan).
  *
  * The context belongs to the step that runs; what fans out over servers touches its own server only.
  */
@@ -30,6 +30,7 @@ struct fo_server {
 	struct repl_lock *lock;
 
 	struct fo_place read; /* it had received up to here when it was first looked at */
+	struct fo_place held; /* its relay logs go up to here, if it may not know that; "" nothing */
 
 	bool aside;                            /* broken in this run: left to a person */
 	char why[240];                         /* why it is */
@@ -42,6 +43,7 @@ struct fo_server {
 	enum snapshot_tri semisync_source_was; /* before we switched it off */
 
 	bool leveled; /* it has all that could be saved */
+	bool uneven;  /* by position: it does not stand where the new master does */
 	bool follows; /* the new master */
 	struct catchup_applied applied;
 	int64_t took_ms; /* of its last step */
@@ -105,6 +107,8 @@ struct failover {
 	char fenced_why[300];
 	struct repl_position position; /* of the new master: where the others begin */
 	bool has_position;
+	struct fo_place level; /* by position: what the new master has executed; "" not known */
+	struct fo_place known; /* ... and what the newest slave had received by then */
 	uint64_t token;
 	int64_t opened;
 	int events;
@@ -207,6 +211,14 @@ bool fo_levels_all(const struct failover *f);
 bool fo_level(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e);
 const struct topology_server *fo_latest_slave(const struct failover *f);
 struct catchup_place fo_disk(const struct failover *f);
+
+/* failover_received.c: by position, what was received, and who stands where. */
+/* What a slave executed, or has in its relay logs, it has received: the picture of now is mended. */
+void fo_correct_received(struct failover *f, struct run_io *io);
+bool fo_note_level(struct failover *f, struct run_io *io, struct err *e);
+bool fo_is_below_level(const struct failover *f, const struct fo_server *s);
+/* Made level, and not pointed yet: it has executed just what the new master has. */
+bool fo_is_even(struct failover *f, struct fo_server *s, struct run_io *io, struct err *e);
 
 /* failover_resume.c: what the journal of a killed run knows. */
 void fo_restore(void *ctx, const char *step, enum run_line line, const json_t *facts);

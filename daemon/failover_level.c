@@ -436,6 +436,7 @@ FO_STEP(fo_diff)
 			        "--new_master_host=%s makes that slave the master, if it may be",
 			        fo_latest_slave(f)->snap->conf->hostname);
 		}
+		note_place(io, &(struct catchup_have){ .pos = 0 }, &f->diff_from);
 		run_warn(
 		        io, "slaves that have received less cannot be brought level: %s", why.text);
 		return f->diff_done = true;
@@ -514,10 +515,10 @@ static bool is_covered(const struct failover *f, const struct fo_server *s, stru
 {
 	const struct snapshot_channel *ch = s->topo->channel;
 	const struct fo_place *p = f->save_done && f->saved.end_file[0] ? &f->saved_from
-	                           : f->diff.end_file[0]                ? &f->diff_from
+	                           : f->diff_done                       ? &f->diff_from
 	                                                                : NULL;
 
-	if (fo_by_gtid(f) || !is_behind(f, s))
+	if (fo_by_gtid(f) || (!is_behind(f, s) && !fo_is_below_level(f, s)))
 		return true;
 	if (p && p->file[0] && ch->exec_file &&
 	        !is_before(ch->exec_file, ch->exec_pos, p->file, p->pos))
@@ -696,7 +697,8 @@ FO_STEP(fo_record)
 		return true;
 	repl_position_done(&f->position);
 	if (!r || !repl_position(r, fo_until(io, 10000), &f->position, e) ||
-	        !repl_token(r, f->conf->name, fo_until(io, 5000), &last, e))
+	        !repl_token(r, f->conf->name, fo_until(io, 5000), &last, e) ||
+	        !fo_note_level(f, io, e))
 		return false;
 	f->has_position = true;
 	if (!f->token)

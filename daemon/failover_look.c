@@ -101,6 +101,7 @@ FO_STEP(fo_read)
 	f->has_mode = true;
 	f->mode = f->topology->mode;
 	run_note(io, "mode", json_integer(f->mode));
+	fo_correct_received(f, io);
 	note_received(f);
 	miss(f, io);
 	return true;
@@ -789,6 +790,7 @@ FO_STEP(fo_latest)
 
 	if (!f->pinned[0]) {
 		read_again(f, io);
+		fo_correct_received(f, io);
 		note_dropped(f, io);
 		if (fo_each_slave(f, io, NULL, freeze_again, false, e))
 			return false;

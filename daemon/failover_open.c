@@ -231,7 +231,7 @@ static bool make_level(struct failover *f, struct fo_server *s, const struct rep
 	if (s->leveled || is_pointed(f, s, to, deadline))
 		return true;
 	if (fo_levels_all(f))
-		return fo_level(f, s, io, e);
+		return fo_level(f, s, io, e) && fo_is_even(f, s, io, e);
 	return to->by == REPL_BY_AUTO || finish_own(s, deadline, e);
 }
 
@@ -245,8 +245,10 @@ static bool follow_one(struct failover *f, struct fo_server *s, struct run_io *i
 		return true;
 	if (!s->lock) /* of a run that was killed they are gone */
 		s->lock = repl_lock(s->conf, REPL_FAILOVER_LOCK, 0, fo_until(io, 5000), NULL);
-	if (!make_level(f, s, &to, io, deadline, e))
+	if (!make_level(f, s, &to, io, deadline, e)) {
+		s->leveled = false;
 		return false;
+	}
 	s->leveled = true;
 	if (f->o.skip_change_master)
 		return true;
@@ -268,6 +270,8 @@ static void report_slave(struct failover *f, const struct fo_server *s)
 		        f->fresh->conf->hostinfo);
 	else if (!s->aside)
 		fo_report(f, "%s: OK: Applying all logs succeeded.", s->conf->hostinfo);
+	else if (s->uneven)
+		fo_report(f, "%s: ERROR: %s", s->conf->hostinfo, s->why);
 	else if (s->leveled)
 		fo_report(f, "%s: WARN: Applying all logs succeeded. But starting slave failed.",
 		        s->conf->hostinfo);

@@ -97,10 +97,11 @@ static void restore_text(const json_t *facts, const char *name, char *to, size_t
 		snprintf(to, size, "%s", s);
 }
 
-static void restore_place(const json_t *facts, struct fo_place *p)
+static void restore_place(
+        const json_t *facts, const char *file, const char *pos, struct fo_place *p)
 {
-	restore_text(facts, "from_file", p->file, sizeof(p->file));
-	p->pos = (uint64_t)json_integer_value(json_object_get(facts, "from_pos"));
+	restore_text(facts, file, p->file, sizeof(p->file));
+	p->pos = (uint64_t)json_integer_value(json_object_get(facts, pos));
 }
 
 static void restore_run(struct failover *f, enum run_line line, const json_t *facts)
@@ -166,7 +167,7 @@ static void restore_save(struct failover *f, enum run_line line, const json_t *f
 	f->save_done = line == RUN_ENDED_WELL &&
 	               catchup_of_json(json_object_get(facts, "saved"), &f->saved);
 	f->saved_copy = json_is_true(json_object_get(facts, "copy"));
-	restore_place(facts, &f->saved_from);
+	restore_place(facts, "from_file", "from_pos", &f->saved_from);
 	f->has_saved = f->save_done && f->saved.transactions;
 }
 
@@ -181,7 +182,7 @@ static void restore_power_off(struct failover *f, enum run_line line, const json
 static void restore_diff(struct failover *f, enum run_line line, const json_t *facts)
 {
 	f->diff_done = line == RUN_ENDED_WELL;
-	restore_place(facts, &f->diff_from);
+	restore_place(facts, "from_file", "from_pos", &f->diff_from);
 	f->has_diff = f->diff_done && catchup_of_json(json_object_get(facts, "diff"), &f->diff) &&
 	              f->diff.transactions;
 }
@@ -202,6 +203,8 @@ static void restore_record(struct failover *f, enum run_line line, const json_t 
 	restore_text(facts, "file", f->position.file, sizeof(f->position.file));
 	f->position.pos = (uint64_t)json_integer_value(json_object_get(facts, "pos"));
 	f->has_position = f->position.file[0];
+	restore_place(facts, "level_file", "level_pos", &f->level);
+	restore_place(facts, "known_file", "known_pos", &f->known);
 }
 
 static void restore_detach(struct failover *f, enum run_line line, const json_t *facts)

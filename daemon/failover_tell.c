@@ -104,6 +104,43 @@ static void facts(struct failover *f, enum run_result result)
 	not_undone(f, result);
 }
 
+static const struct conf_server *other_half(const struct failover *f)
+{
+	const struct conf_server *d = f->dead->conf;
+
+	for (size_t i = 0; d->double_master && i < f->n; i++)
+		if (f->servers[i].conf != d && f->servers[i].conf->double_master)
+			return f->servers[i].conf;
+	return d->double_master || f->o.co_master == d ? NULL : f->o.co_master;
+}
+
+/* Double masters: what became of their ring, and how it is whole again. */
+static void tell_ring(struct failover *f)
+{
+	const struct conf_server *d = f->dead->conf, *co = other_half(f), *m = f->fresh->conf;
+
+	if (!co)
+		return;
+	if (co != m)
+		fo_report(f,
+		        "The ring of %s and %s is open: %s is the master now, and follows nobody. For the pair "
+		        "as it was: mhactl rejoin %s, mhactl switch --to=%s, mhactl ring close "
+		        "--with=%s.",
+		        d->hostinfo, co->hostinfo, m->hostinfo, d->hostname, co->hostname, d->hostname);
+	else if (!d->double_master || !m->double_master)
+		fo_report(f,
+		        "The ring of %s and %s is open: %s follows nobody. When the old master is back: mhactl "
+		        "rejoin %s, then mhactl ring close --with=%s.",
+		        d->hostinfo, m->hostinfo, m->hostinfo, d->hostname, d->hostname);
+	else
+		fo_report(f,
+		        "The ring of %s and %s is open: %s follows nobody until the old master is its slave. "
+		        "When that one is back: mhactl rejoin %s closes the ring, too%s.",
+		        d->hostinfo, m->hostinfo, m->hostinfo, d->hostname,
+		        d->auto_rejoin == CONF_REJOIN_CLEAN ? "; mhad does so by itself if it is clean"
+		                                            : "");
+}
+
 void fo_finish_report(struct failover *f, enum run_result result)
 {
 	AUTO_STR struct str all = STR_INIT;
@@ -115,6 +152,8 @@ void fo_finish_report(struct failover *f, enum run_result result)
 	if (!f->o.dry)
 		tail(f, result);
 	facts(f, result);
+	if (f->fresh && opened)
+		tell_ring(f);
 	head(f, &all);
 	str_addn(&all, f->body.p, f->body.len);
 	str_done(&f->body);

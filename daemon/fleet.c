@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "log.h"
 #include "loop.h"
+#include "notify.h"
 #include "watch_self.h"
 #include <signal.h>
 #include <stdio.h>
@@ -253,6 +254,16 @@ static void stop(struct fleet_cluster *c)
 	c->silent_at = 0;
 }
 
+static const struct conf_server *who_reports(void *arg, const char *cluster, const char *server)
+{
+	const struct fleet_cluster *c = fleet_find(arg, cluster);
+
+	for (size_t i = 0; c && c->conf && i < c->conf->n_servers; i++)
+		if (str_is(c->conf->servers[i]->id, server))
+			return c->conf->servers[i];
+	return NULL;
+}
+
 static void cluster_free(struct fleet_cluster *c)
 {
 	if (c->attached)
@@ -284,6 +295,9 @@ static void start(struct fleet_cluster *c, struct conf *conf)
 
 	c->conf = conf;
 	fleet_rehearse_begin(c);
+	if (!c->taken_up)
+		notify_take_up(f->notify, c->name);
+	c->taken_up = true;
 	/* A single cluster has nobody to keep out of the way of. */
 	o.spread_ms = c->fleet->clusters.len > 8 ? spread(conf) : 0;
 	o.acts = true;
@@ -291,6 +305,7 @@ static void start(struct fleet_cluster *c, struct conf *conf)
 	c->act = act_new(c->watch,
 	        &(struct act_opts){ .env = { f->loop, f->jobs, f->env.links, f->env.state_dir },
 	                .by = "mhad",
+	                .notify = f->notify,
 	                .failover = { .failover_interval = -1, .ssh_reachable = 2 },
 	                .done = failed_over,
 	                .ended = act_ended,
@@ -422,11 +437,13 @@ struct fleet *fleet_new(
 	f->born = clock_ms();
 	f->next_standin = 1;
 	f->self = watch_self_new(l, stood_still, f);
+	f->notify = notify_new(l, p, o->state_dir, who_reports, f);
 	f->env = (struct watch_env){ .loop = l,
 		.jobs = p,
 		.links = room,
 		.self = f->self,
 		.state_dir = o->state_dir,
+		.notify = f->notify,
 		.arg = f,
 		.changed = changed,
 		.silent = silent,
@@ -458,6 +475,7 @@ void fleet_free(struct fleet *f)
 	vec_done(&f->old);
 	loop_timer_free(f->tick);
 	watch_self_free(f->self);
+	notify_free(f->notify);
 	free(f);
 }
 

@@ -276,6 +276,7 @@ static void add_cluster(struct fleet_glances *g, const struct fleet_cluster *c)
 	else
 		add_broken(c, t->arena, to);
 	add_from_files(g, to);
+	fleet_rehearsal_glance(c, t->arena, &to->rehearsal);
 }
 
 static void add_histogram(

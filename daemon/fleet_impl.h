@@ -12,6 +12,9 @@
 #include "vec.h"
 #include "watch.h"
 
+struct arena;
+struct glance_rehearsal;
+struct notify;
 struct rehearse;
 
 struct fleet_rehearsal {
@@ -42,6 +45,7 @@ struct fleet_cluster {
 	bool log_complained;   /* its manager_log cannot be written */
 	int64_t silent_at;     /* its master fell silent; 0: it is not */
 	bool found;            /* by the reading under way */
+	bool taken_up;         /* messages that an earlier mhad has left */
 	struct fleet_rehearsal rehearsal;
 };
 
@@ -67,6 +71,7 @@ struct fleet {
 	struct loop_timer *again; /* names could not be looked up */
 	int64_t again_ms;         /* the pause before that; 0: all could */
 	struct fleet_glances *glances;
+	struct notify *notify;
 	int64_t rehearse_looked; /* wall clock, seconds */
 };
 
@@ -99,6 +104,8 @@ void fleet_rehearse_begin(struct fleet_cluster *c);
 bool fleet_rehearse_stop(struct fleet_cluster *c);
 void fleet_rehearse_free(struct fleet_cluster *c);
 json_t *fleet_rehearsal_json(const struct fleet_cluster *c);
+void fleet_rehearsal_glance(
+        const struct fleet_cluster *c, struct arena *a, struct glance_rehearsal *ret);
 void fleet_verb_rehearse(struct control_call *call, const json_t *args);
 
 void fleet_end_standin(struct fleet_cluster *c);

@@ -13,20 +13,23 @@
 #include <stdlib.h>
 #include <time.h>
 #include "clock.h"
+#include "glance.h"
 #include "history.h"
 #include "hook.h"
 #include "job.h"
 #include "log.h"
+#include "notify.h"
 #include "rehearse.h"
 
 enum {
-	MOST = 2,               /* at once, people's orders apart */
+	MOST = 2, /* at once, people's orders apart */
 	SPREAD_S = 3600,
-	SPREAD_FROM = 8,        /* fewer clusters are in nobody's way */
-	LATE_S = 2 * 3600,      /* so long after its moment one is still made up for */
+	SPREAD_FROM = 8,   /* fewer clusters are in nobody's way */
+	LATE_S = 2 * 3600, /* so long after its moment one is still made up for */
 	AGAIN_S = 300,
 	EACH_S = 5, /* between two looks at the clock */
 	FILES_MS = 10000,
+	MOST_PROBLEMS = 20,
 };
 
 /* ---- may it be? ---- */
@@ -118,28 +121,16 @@ static char *list_of(const json_t *texts, const char *between)
 	return str_take(&s);
 }
 
-static void reported(void *arg, const struct hook *h, const struct str *output, const struct err *e)
-{
-	(void)arg;
-	(void)h;
-	(void)output;
-	if (e)
-		log_err(LOG_LV_ERROR, e);
-}
-
 static void report(const struct fleet_cluster *c, const json_t *result)
 {
 	const struct conf_server *m = watch_master(c->watch);
 	AUTO_STR struct str body = STR_INIT;
 	AUTO(free) char *subject = xasprintf("%s: the rehearsal of a failover is worse", c->name);
-	struct hook *h;
 
 	if (!m || m->report_on != CONF_REPORT_ALL)
 		return;
 	rehearse_text(&body, result);
-	h = hook_report(m, c->conf->path, subject, body.p);
-	if (h)
-		hook_start(c->fleet->jobs, h, m->hook_timeout, reported, NULL);
+	notify_put(c->fleet->notify, c->name, m, hook_report(m, c->conf->path, subject, body.p));
 }
 
 static void tell(const struct fleet_cluster *c, const json_t *result)
@@ -152,7 +143,8 @@ static void tell(const struct fleet_cluster *c, const json_t *result)
 	rehearse_line(&line, result);
 	if (*worse) {
 		log_event(LOG_EV_REHEARSAL_WORSE, NULL, "rehearsal: %s: %s", line.p, worse);
-		history_add(dir, c->name, "rehearsal", "mhad", NULL, "worse: %s (%s)", worse, line.p);
+		history_add(
+		        dir, c->name, "rehearsal", "mhad", NULL, "worse: %s (%s)", worse, line.p);
 		report(c, result);
 	} else {
 		log_info("rehearsal: %s", line.p);
@@ -165,7 +157,8 @@ static void answer_all(struct fleet_rehearsal *x, const json_t *result)
 {
 	struct err e = { 0 };
 
-	err_set(&e, ERR_CANCELED, 0, "the rehearsal was broken off: the cluster is not well, or changed");
+	err_set(&e, ERR_CANCELED, 0,
+	        "the rehearsal was broken off: the cluster is not well, or changed");
 	vec_each (struct control_call *, call, &x->waiting) {
 		if (result)
 			control_answer(*call, json_deep_copy(result));
@@ -183,6 +176,8 @@ static void rehearsed(void *arg, json_t *result)
 
 	x->run = NULL;
 	x->ordered = false;
+	if (why_not(c)) /* it fell ill meanwhile: what was seen is neither the one nor the other */
+		result = NULL;
 	if (result) {
 		json_decref(x->last);
 		x->last = json_incref(result);
@@ -230,7 +225,8 @@ static time_t last_moment(const struct fleet_cluster *c, time_t now)
 	struct tm tm;
 	time_t at;
 
-	if (!c->conf || !conf_time_of_day(c->conf->servers[0]->rehearse_at, &minutes) || minutes < 0)
+	if (!c->conf || !conf_time_of_day(c->conf->servers[0]->rehearse_at, &minutes) ||
+	        minutes < 0)
 		return 0;
 	later = c->fleet->clusters.len > SPREAD_FROM ? (int)(hash(c->name) % SPREAD_S) : 0;
 	localtime_r(&now, &tm);
@@ -338,16 +334,70 @@ void fleet_rehearse_free(struct fleet_cluster *c)
 
 /* ---- what is told ---- */
 
+/* A thousand of them go into one answer: the texts of the problems, and not too many. */
+static json_t *brief(const json_t *last)
+{
+	static const char *const kept[] = { "at", "by", "result", "new_master", "expected_ms",
+		"lost", "worse", "better" };
+	const json_t *all = json_object_get(last, "problems");
+	json_t *j = json_object(), *texts = json_array();
+	AUTO_STR struct str line = STR_INIT;
+
+	if (!last) {
+		json_decref(texts);
+		return j;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		json_object_set(j, kept[i], json_object_get(last, kept[i]));
+	for (size_t i = 0; i < json_array_size(all) && i < MOST_PROBLEMS; i++)
+		json_array_append(texts, json_object_get(json_array_get(all, i), "text"));
+	rehearse_line(&line, last);
+	json_object_set_new(j, "text", control_text(line.p));
+	json_object_set_new(j, "problems", texts);
+	return j;
+}
+
 json_t *fleet_rehearsal_json(const struct fleet_cluster *c)
 {
 	const struct fleet_rehearsal *x = &c->rehearsal;
-	json_t *j = x->last ? json_copy(x->last) : json_object();
+	json_t *j = brief(x->last);
 
 	json_object_set_new(j, "running", json_boolean(x->run));
 	json_object_set_new(j, "skipped",
-	        x->skipped ? json_pack("{s:I, s:s}", "at", (json_int_t)x->skipped_at, "why", x->skipped)
+	        x->skipped ? json_pack("{s:I, s:s}", "at", (json_int_t)x->skipped_at, "why",
+	                             x->skipped)
 	                   : json_null());
 	return j;
+}
+
+static const char *text_of(const json_t *j, const char *name, struct arena *a)
+{
+	return arena_strdup(a, json_string_value(json_object_get(j, name)));
+}
+
+void fleet_rehearsal_glance(
+        const struct fleet_cluster *c, struct arena *a, struct glance_rehearsal *ret)
+{
+	const struct fleet_rehearsal *x = &c->rehearsal;
+	const json_t *all = json_object_get(x->last, "problems"), *one;
+	AUTO(free) char *worse = list_of(json_object_get(x->last, "worse"), "; ");
+	AUTO_STR struct str line = STR_INIT;
+	const char **problems;
+	size_t i;
+
+	ret->skipped = arena_strdup(a, x->skipped);
+	if (!x->last)
+		return;
+	rehearse_line(&line, x->last);
+	ret->result = text_of(x->last, "result", a);
+	ret->text = arena_strdup(a, line.p);
+	ret->worse = *worse ? arena_strdup(a, worse) : NULL;
+	ret->at = json_integer_value(json_object_get(x->last, "at"));
+	ret->expected_ms = json_integer_value(json_object_get(x->last, "expected_ms"));
+	problems = ARENA_ARRAY(a, const char *, json_array_size(all) + 1);
+	json_array_foreach (all, i, one)
+		problems[ret->n_problems++] = text_of(one, "text", a);
+	ret->problems = problems;
 }
 
 void fleet_verb_rehearse(struct control_call *call, const json_t *args)
@@ -365,7 +415,8 @@ void fleet_verb_rehearse(struct control_call *call, const json_t *args)
 	no = c ? why_not(c) : "there is no such cluster";
 	if (no) {
 		err_set(&e, ERR_PRECOND, 0, "%s is not rehearsed: %s", name, no);
-		err_hint(&e, c ? "mhactl why %s tells more" : "mhactl status lists them, not %s", name);
+		err_hint(&e, c ? "mhactl why %s tells more" : "mhactl status lists them, not %s",
+		        name);
 		control_refuse(call, &e);
 		return;
 	}

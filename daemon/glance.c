@@ -126,6 +126,8 @@ static bool same_heads(const struct glance_cluster *a, const struct glance_clust
 	       a->paused == b->paused && str_is(a->pause_reason, b->pause_reason) &&
 	       a->master == b->master && a->rank == b->rank && a->last_at == b->last_at &&
 	       a->journal_open == b->journal_open && a->semisync == b->semisync &&
+	       a->rehearsal.at == b->rehearsal.at &&
+	       str_is(a->rehearsal.skipped, b->rehearsal.skipped) &&
 	       a->ackers == b->ackers && str_is(a->semisync_text, b->semisync_text);
 }
 

@@ -44,6 +44,18 @@ struct glance_gate {
 	const char *text, *hint;
 };
 
+/* The last time that its failover was rehearsed. */
+struct glance_rehearsal {
+	const char *result; /* "ready", "warnings", "refused"; NULL: there was none */
+	const char *text;   /* one line */
+	const char *worse;  /* than in the one before; NULL: nothing */
+	int64_t at;         /* wall clock, seconds */
+	int64_t expected_ms;
+	size_t n_problems;
+	const char *const *problems;
+	const char *skipped; /* why none was made when it was time; NULL: it was */
+};
+
 struct glance_cluster {
 	const char *name, *path;
 	const char *problem; /* of its file; NULL: none */
@@ -74,6 +86,7 @@ struct glance_cluster {
 	const struct glance_server *servers;
 	size_t n_servers, n_replicas, n_ill; /* replicas that do not replicate */
 	enum glance_rank rank;
+	struct glance_rehearsal rehearsal;
 
 	/* From the files of its runs. */
 	bool journal_open; /* a run stands in the journal: it goes on, or was killed */

@@ -111,7 +111,7 @@ static void ended(struct job *j, void *arg, const struct err *e)
 	if (job_is_late(j) || e)
 		return;
 	g->closed = true;
-	if (c->text[0] && g->o.closed)
+	if ((c->text[0] || g->old->double_master) && g->o.closed)
 		g->o.closed(g->o.arg, c->was_open, c->text);
 }
 

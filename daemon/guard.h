@@ -25,7 +25,8 @@ struct guard_opts { /* all borrowed until guard_free() */
 	const char *by;        /* for the history: "mhad" */
 	/* It is up: shall it be closed?  NULL: always. */
 	bool (*may_close)(void *arg);
-	/* It was closed; `text` says so for reports.  `was_open`: it took writes until then.  May be NULL. */
+	/* It was closed; `text` says so for reports ("": a double master that was a slave, and closed, already).
+	 * `was_open`: it took writes until then.  May be NULL. */
 	void (*closed)(void *arg, bool was_open, const char *text);
 	void *arg;
 };

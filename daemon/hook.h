@@ -49,6 +49,9 @@ struct hook *hook_report(const struct conf_server *master, const char *conf_path
 struct hook *hook_report_failover(const struct conf_server *dead, const struct conf_server *fresh,
         const char *new_slave_hosts, const char *conf_path, const char *subject, const char *body);
 
+/* A call of report_script with arguments that an earlier one had. */
+struct hook *hook_report_again(const struct conf_server *s, const char *const *args);
+
 /* master_ip_online_change_script.  `stop` is the old master's script, and called only when the new one
  * has one too.  `orig_is_new_slave`: the old master becomes a slave of the new one. */
 struct hook *hook_online_change(bool stop, const struct conf_server *orig,

@@ -249,3 +249,14 @@ struct hook *hook_report_failover(const struct conf_server *dead, const struct c
 	arg(h, "--body=%s", body);
 	return hook_finish(h);
 }
+
+struct hook *hook_report_again(const struct conf_server *s, const char *const *args)
+{
+	struct hook *h = hook_begin("report_script", s->report_script, s);
+
+	if (!h)
+		return NULL;
+	for (; *args; args++)
+		arg(h, "%s", *args);
+	return hook_finish(h);
+}

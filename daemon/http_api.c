@@ -77,6 +77,22 @@ static json_t *semisync_json(const struct glance_cluster *c)
 	        text_or_null(c->semisync_text));
 }
 
+static json_t *rehearsal_json(const struct glance_rehearsal *x)
+{
+	json_t *problems = json_array();
+
+	for (size_t i = 0; i < x->n_problems; i++)
+		json_array_append_new(problems, control_text(x->problems[i]));
+	if (!x->result) {
+		json_decref(problems);
+		return json_null();
+	}
+	return json_pack("{s:I, s:s, s:o, s:I, s:o, s:o, s:o}", "at", (json_int_t)x->at, "result",
+	        x->result, "text", control_text(x->text), "expected_ms", (json_int_t)x->expected_ms,
+	        "problems", problems, "worse", text_or_null(x->worse), "skipped",
+	        text_or_null(x->skipped));
+}
+
 static json_t *gate_json(const struct glance *g, const struct glance_cluster *c)
 {
 	if (c->blocked_by < 0)
@@ -117,6 +133,7 @@ json_t *http_cluster_json(const struct glance *g, const struct glance_cluster *c
 	json_object_set_new(j, "semisync", semisync_json(c));
 	json_object_set_new(j, "servers", servers_json(g, c));
 	json_object_set_new(j, "journal_open", json_boolean(c->journal_open));
+	json_object_set_new(j, "rehearsal", rehearsal_json(&c->rehearsal));
 	return j;
 }
 

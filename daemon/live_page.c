@@ -175,6 +175,26 @@ static void add_master(struct str *out, const json_t *cluster)
 	}
 }
 
+static void add_rehearsal(struct str *out, const json_t *rehearsal)
+{
+	const char *skipped =
+	        json_string_value(json_object_get(json_object_get(rehearsal, "skipped"), "why"));
+	int64_t at = json_integer_value(json_object_get(rehearsal, "at"));
+
+	if (at) {
+		str_add(out, "  rehearsed ");
+		live_add_span(out, ((int64_t)time(NULL) - at) * 1000);
+		str_add(out, " ago: ");
+		live_add(out, rehearsal, "text");
+		str_addc(out, '\n');
+	}
+	if (skipped) {
+		str_add(out, "  not rehearsed: ");
+		live_add_clean(out, skipped);
+		str_addc(out, '\n');
+	}
+}
+
 void live_cluster(struct str *out, const json_t *cluster)
 {
 	AUTO_STR struct str why = STR_INIT;
@@ -206,6 +226,7 @@ void live_cluster(struct str *out, const json_t *cluster)
 		live_add_semisync(out, cluster);
 		str_addc(out, '\n');
 	}
+	add_rehearsal(out, json_object_get(cluster, "rehearsal"));
 	add_replicas(out, json_object_get(cluster, "replicas"));
 	/* Another verdict than healthy has said so above. */
 	if (!live_is_well(cluster, &why) && is_healthy(cluster))

@@ -209,6 +209,18 @@ CLUSTER(with_loss, c->watched, c->with_loss)
 CLUSTER(last_failover, c->last_at, c->last_at)
 CLUSTER(last_opened, c->last_at && c->last_opened_ms >= 0, c->last_opened_ms / 1e3)
 
+CLUSTER(rehearsed_at, c->rehearsal.result, c->rehearsal.at)
+CLUSTER(rehearsal_expected, c->rehearsal.result, c->rehearsal.expected_ms / 1e3)
+CLUSTER(rehearsal_problems, c->rehearsal.result, c->rehearsal.n_problems)
+CLUSTER(rehearsal_worse, c->rehearsal.result, c->rehearsal.worse != NULL)
+
+static void rehearsal_result(
+        const struct scrape *s, const struct glance_cluster *c, const char *label)
+{
+	if (c->rehearsal.result)
+		add_named(s, label, "result", c->rehearsal.result, 1);
+}
+
 static void state(const struct scrape *s, const struct glance_cluster *c, const char *label)
 {
 	add_named(s, label, "state", c->state, 1);
@@ -352,6 +364,13 @@ static const struct metric table[] = {
 	EACH("mhad_failover_last_timestamp_seconds", "gauge", last_failover, "When the last failover or switch ended."),
 	EACH("mhad_failover_last_seconds", "gauge", last_opened,
 		"Time from its first sign of trouble until the new master took writes."),
+	EACH("mhad_rehearsal_timestamp_seconds", "gauge", rehearsed_at, "When a failover was last rehearsed."),
+	SOME("mhad_rehearsal_result", "gauge", "cluster, result", rehearsal_result,
+		"Always 1; the label is what it came to: ready, warnings, refused."),
+	EACH("mhad_rehearsal_expected_seconds", "gauge", rehearsal_expected,
+		"The least time without writes that it found for a failover."),
+	EACH("mhad_rehearsal_problems", "gauge", rehearsal_problems, "Errors and warnings that it found."),
+	EACH("mhad_rehearsal_worse", "gauge", rehearsal_worse, "1 if something was worse than in the one before."),
 };
 /* clang-format on */
 

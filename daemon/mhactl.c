@@ -148,6 +148,11 @@ static const struct cmd_verb verbs[] = {
 	        "what a failover would do now; nothing is changed",
 	        "Also while the master lives: as if it died now. Exit code 5: it would be "
 	        "refused." },
+	{ "rehearse", cmd_rehearse, false, "[--json] CLUSTER",
+	        "have mhad rehearse a failover now; nothing is changed",
+	        "As each night (rehearse_at): servers, hosts, hooks, disks and rights are tried, the "
+	        "plan is made, and what is worse than last time is said. Exit code 0: ready; 1: there "
+	        "are problems; 5: a failover would be refused." },
 	{ "move", cmd_move, false, "SLAVE --below=MASTER [--yes] [options] CLUSTER|--conf=FILE",
 	        "have a slave follow another server, with nothing skipped or repeated",
 	        "With GTIDs or by position; to the source of its source, to a slave beside it, or by "
@@ -210,10 +215,13 @@ static const char examples[] =
 static const char overview[] =
         "usage: mhactl COMMAND [options] [CLUSTER]\n\n"
         "  see      status, why, history, report, topology\n"
-        "  check    check repl, check ssh, check hooks, check config, check migrate, plan failover, plan switch\n"
-        "  act      failover, switch, rejoin, pause, resume, ack, reload\n"
+        "  check    check repl, check ssh, check hooks, check config, check migrate, check semisync,\n"
+        "           rehearse\n"
+        "  plan     plan failover, plan switch, plan rejoin, plan move, plan flatten, plan semisync\n"
+        "  act      failover, switch, rejoin, move, flatten, ring close, ring open, semisync enable,\n"
+        "           semisync repair, pause, resume, ack, reload\n"
         "  config   config show, config explain, config convert, config sample\n"
-        "  help     help COMMAND, help commands, help exit-codes\n";
+        "  help     help COMMAND, help commands, help exit-codes, completion\n";
 
 static void print_usage(FILE *to)
 {

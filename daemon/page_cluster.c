@@ -143,6 +143,43 @@ static void add_gates(struct str *out, const struct glance *g, const struct glan
 	str_add(out, "</ul>\n</section>\n");
 }
 
+static void add_rehearsal(struct str *out, const struct glance *g, const struct glance_cluster *c)
+{
+	const struct glance_rehearsal *x = &c->rehearsal;
+
+	if (!x->result && !x->skipped)
+		return;
+	str_add(out, "<section aria-labelledby=\"h-rehearsal\">\n<h2 "
+	             "id=\"h-rehearsal\">Rehearsal</h2>\n");
+	if (x->result) {
+		str_add(out, "<p><b>");
+		page_text(out, x->result);
+		str_add(out, "</b> ");
+		page_text(out, x->text);
+		str_add(out, "; ");
+		page_span(out, g->wall_ms - x->at * 1000);
+		str_add(out, " ago</p>\n");
+	}
+	if (x->worse) {
+		str_add(out, "<p class=\"note\">Worse than before: ");
+		page_text(out, x->worse);
+		str_add(out, "</p>\n");
+	}
+	str_add(out, x->n_problems ? "<ul>\n" : "");
+	for (size_t i = 0; i < x->n_problems; i++) {
+		str_add(out, "<li>");
+		page_text(out, x->problems[i]);
+		str_add(out, "</li>\n");
+	}
+	str_add(out, x->n_problems ? "</ul>\n" : "");
+	if (x->skipped) {
+		str_add(out, "<p class=\"muted\">The next one was not made: ");
+		page_text(out, x->skipped);
+		str_add(out, "</p>\n");
+	}
+	str_add(out, "</section>\n");
+}
+
 static const char *text_of(const json_t *j, const char *name)
 {
 	const char *s = json_string_value(json_object_get(j, name));
@@ -234,6 +271,7 @@ void page_cluster(struct str *out, const struct glance *g, const struct glance_c
 	str_add(out, "</section>\n<div class=\"columns\">\n");
 	add_facts(out, g, c);
 	add_gates(out, g, c);
+	add_rehearsal(out, g, c);
 	add_evidence(out, g, detail);
 	add_history(out, c, detail);
 	str_add(out, "</div>\n");

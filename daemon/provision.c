@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * provision - which way, and what both ways share.  Runs on: worker.
+ * provision - which way, and what the ways share.  Runs on: worker.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +11,11 @@
 #include "provision_impl.h"
 #include "str.h"
 
-enum { PROBE_MS = 5000 };
+enum { PROBE_MS = 5000, SQL_MS = 60000 };
 
 const char *provision_name(enum provision_how how)
 {
-	static const char *const names[] = { "any way", "clone", "dump" };
+	static const char *const names[] = { "any way", "clone", "dump", "backup" };
 
 	return names[how];
 }
@@ -82,32 +82,62 @@ bool prov_programs(
 	return err_hint(e, "install %s here", mariadb ? "mariadb-client" : "mysql-client");
 }
 
-bool provision_choose(enum provision_how want, const struct dialect *donor,
-        const struct dialect *target, enum provision_how *ret, struct err *e)
+/* The newer word is understood by the newer servers only. */
+static bool reset_log(struct repl *target, struct err *e)
 {
-	bool can_clone =
-	        dialect_can(donor, CAP_CLONE) && dialect_can(target, CAP_CLONE) && donor == target;
+	struct err why = { 0 };
+	int64_t deadline = clock_in(SQL_MS);
+
+	return prov_exec(target, "RESET BINARY LOGS AND GTIDS", deadline, &why) ||
+	       prov_exec(target, "RESET MASTER", deadline, e);
+}
+
+bool prov_begin_log(struct repl *target, const char *gtids, struct err *e)
+{
+	AUTO(free) char *sql = NULL;
+
+	if (!reset_log(target, e))
+		return false;
+	if (!gtids || (!*gtids && !repl_is_mariadb(target)))
+		return true;
+	sql = xasprintf("SET GLOBAL %s='%s'",
+	        repl_is_mariadb(target) ? "gtid_slave_pos" : "gtid_purged", gtids);
+	return prov_exec(target, sql, clock_in(SQL_MS), e);
+}
+
+bool provision_choose(enum provision_how want, const struct provision_end *donor,
+        const struct provision_end *target, enum provision_how *ret, struct err *e)
+{
+	bool can_clone = dialect_can(donor->dialect, CAP_CLONE) &&
+	                 dialect_can(target->dialect, CAP_CLONE) &&
+	                 donor->dialect == target->dialect;
+	struct err why = { 0 };
 	const char *a, *b;
 
 	if (want == PROVISION_CLONE && !can_clone) {
 		err_set(e, ERR_PRECOND, 0, "%s and %s have no clone plug-in in common",
-		        dialect_name(donor), dialect_name(target));
+		        dialect_name(donor->dialect), dialect_name(target->dialect));
 		return err_hint(e, "--by-dump");
 	}
-	if (want != PROVISION_DUMP && can_clone)
-		*ret = PROVISION_CLONE;
-	else if (prov_programs(target, &a, &b, e))
-		*ret = PROVISION_DUMP;
-	else
-		return false;
-	return true;
+	*ret = PROVISION_CLONE;
+	if (want == PROVISION_CLONE || (want == PROVISION_ANY && can_clone))
+		return true;
+	*ret = PROVISION_BACKUP;
+	if (want == PROVISION_BACKUP)
+		return prov_can_backup(donor, target, e);
+	if (want == PROVISION_ANY && prov_can_backup(donor, target, &why))
+		return true;
+	*ret = PROVISION_DUMP;
+	return prov_programs(target->dialect, &a, &b, e);
 }
 
 bool provision_run(enum provision_how how, const struct provision *p, struct provision_place *ret,
         struct err *e)
 {
 	*ret = (struct provision_place){ .gtids = NULL };
-	if (how == PROVISION_CLONE ? prov_clone(p, ret, e) : prov_dump(p, ret, e))
+	if (how == PROVISION_CLONE        ? prov_clone(p, ret, e)
+	        : how == PROVISION_BACKUP ? prov_backup(p, ret, e)
+	                                  : prov_dump(p, ret, e))
 		return true;
 	return err_ctx(e, "copy %s to %s", p->donor->hostinfo, p->target->hostinfo);
 }

@@ -245,27 +245,6 @@ static bool feed(struct dump *d, struct err *e)
 	return fine;
 }
 
-/* The newer word is understood by the newer servers only. */
-static bool reset_log(struct dump *d, struct err *e)
-{
-	struct err why = { 0 };
-	int64_t deadline = clock_in(SQL_MS);
-
-	return prov_exec(d->target, "RESET BINARY LOGS AND GTIDS", deadline, &why) ||
-	       prov_exec(d->target, "RESET MASTER", deadline, e);
-}
-
-static bool set_gtids(struct dump *d, const struct provision_place *at, struct err *e)
-{
-	AUTO(free) char *sql = NULL;
-
-	if (!at->gtids || (!*at->gtids && !repl_is_mariadb(d->target)))
-		return true;
-	sql = xasprintf("SET GLOBAL %s='%s'",
-	        repl_is_mariadb(d->target) ? "gtid_slave_pos" : "gtid_purged", at->gtids);
-	return prov_exec(d->target, sql, clock_in(SQL_MS), e);
-}
-
 static bool copy(struct dump *d, struct provision_place *ret, struct err *e)
 {
 	if (!prov_programs(repl_dialect(d->target), &d->dump, &d->client, e) || !read_schemas(d, e))
@@ -278,7 +257,7 @@ static bool copy(struct dump *d, struct provision_place *ret, struct err *e)
 	log_info("Copying %zu schemas with %s.", d->schemas.len, d->dump);
 	if (d->schemas.len && !feed(d, e))
 		return false;
-	return let_go(d, e) && reset_log(d, e) && set_gtids(d, ret, e) &&
+	return let_go(d, e) && prov_begin_log(d->target, ret->gtids, e) &&
 	       repl_set_read_only(d->target, true, clock_in(SQL_MS), e);
 }
 

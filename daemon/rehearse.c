@@ -5,9 +5,11 @@
  */
 #include "rehearse.h"
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include "check.h"
 #include "clock.h"
+#include "control.h"
 #include "failover.h"
 #include "job.h"
 #include "migrate.h"
@@ -36,12 +38,14 @@ struct rehearse {
 
 /* ---- problems ---- */
 
+/* Texts come from servers and scripts: any bytes. */
 static void add_problem(struct rehearse *r, const char *code, const char *severity,
         const char *server, const char *text, const char *hint)
 {
 	json_array_append_new(r->problems,
-	        json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "code", code, "severity", severity,
-	                "server", server, "text", text, "hint", hint && *hint ? hint : NULL));
+	        json_pack("{s:s, s:s, s:o, s:o, s:o}", "code", code, "severity", severity, "server",
+	                control_text(server), "text", control_text(text), "hint",
+	                control_text(hint && *hint ? hint : NULL)));
 }
 
 /* Errors and warnings; what is only worth knowing is no problem, nor that mhad holds its own lock. */
@@ -202,8 +206,8 @@ static void look_free(void *arg)
 static void read_servers(struct look *x, int64_t deadline)
 {
 	AUTO(snapshot)
-	struct snapshot *s = snapshot_take(
-	        x->conf, &(struct snapshot_opts){ .deadline = clock_sooner(deadline, clock_in(READ_MS)) });
+	struct snapshot *s = snapshot_take(x->conf,
+	        &(struct snapshot_opts){ .deadline = clock_sooner(deadline, clock_in(READ_MS)) });
 	struct topology *t = topology_classify(s, NULL);
 
 	check_add_topology(&x->findings, t);
@@ -217,17 +221,30 @@ static void read_servers(struct look *x, int64_t deadline)
 	topology_free(t);
 }
 
+/* What a script says last is why it failed. */
+static const char *last_line(struct str *output)
+{
+	char *text = str_trim(output->p), *line = strrchr(text, '\n');
+
+	return line ? line + 1 : text;
+}
+
 /* Takes the hook; it is called `times` times in a failover. */
 static void ask_hook(struct look *x, struct hook *h, int times, int64_t deadline)
 {
+	AUTO_STR struct str output = STR_INIT;
 	int64_t since = clock_ms();
 	struct err why = { 0 };
+	const char *said;
 
 	if (!h)
 		return;
-	if (!hook_run(h, clock_sooner(deadline, clock_in(x->master->hook_timeout)), NULL, &why))
+	deadline = clock_sooner(deadline, clock_in(x->master->hook_timeout));
+	if (!hook_run(h, deadline, &output, &why)) {
+		said = last_line(&output);
 		check_add(&x->findings, TOPOLOGY_ERROR, CHECK_HOOK_FAILED, NULL, why.hint,
-		        "%s (--command=status)", why.text);
+		        "%s (--command=status)%s%.200s", why.text, *said ? ": " : "", said);
+	}
 	x->hooks_ms += times * (clock_ms() - since);
 	hook_free(h);
 }
@@ -239,7 +256,8 @@ static bool look(struct job *j, void *arg, struct err *e)
 	(void)e;
 	read_servers(x, job_deadline(j));
 	if (!job_is_abandoned(j))
-		migrate_servers(x->conf, clock_sooner(job_deadline(j), clock_in(READ_MS)), &x->findings);
+		migrate_servers(
+		        x->conf, clock_sooner(job_deadline(j), clock_in(READ_MS)), &x->findings);
 	if (!job_is_abandoned(j))
 		ask_hook(x, hook_ip_failover_status(x->master), 2, job_deadline(j));
 	if (!job_is_abandoned(j))
@@ -267,9 +285,7 @@ static void start_look(struct rehearse *r)
 {
 	struct look *x = xzalloc(sizeof(*x));
 
-	*x = (struct look){
-		.r = r, .conf = r->conf, .master = r->o.master, .lags = json_object()
-	};
+	*x = (struct look){ .r = r, .conf = r->conf, .master = r->o.master, .lags = json_object() };
 	r->pending++;
 	job_start(r->env.jobs,
 	        job_new("rehearsal", clock_in(REHEARSE_MS), look, looked, look_free, x));

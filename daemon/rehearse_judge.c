@@ -90,10 +90,9 @@ static bool is_slower(const json_t *now, const json_t *before)
 
 static void add_times(json_t *to, const char *word, const json_t *now, const json_t *before)
 {
-	json_array_append_new(to,
-	        json_sprintf("a failover would take %s: %.1f s, it was %.1f s", word,
-	                (double)number_of(now, "expected_ms") / 1000,
-	                (double)number_of(before, "expected_ms") / 1000));
+	json_array_append_new(to, json_sprintf("a failover would take %s: %.1f s, it was %.1f s",
+	                                  word, (double)number_of(now, "expected_ms") / 1000,
+	                                  (double)number_of(before, "expected_ms") / 1000));
 }
 
 static void add_sum(json_t *result)
@@ -114,8 +113,10 @@ void rehearse_judge(json_t *result, const json_t *before)
 	bool clean = !json_array_size(json_object_get(result, "problems"));
 
 	add_sum(result);
-	json_object_set_new(
-	        result, "result", json_string(refused ? "refused" : clean ? "ready" : "warnings"));
+	json_object_set_new(result, "result",
+	        json_string(refused ? "refused"
+	                    : clean ? "ready"
+	                            : "warnings"));
 	add_unknown(worse, result, before, !before);
 	if (before)
 		add_unknown(better, before, result, false);
@@ -166,11 +167,12 @@ static void add_expected(struct str *to, const json_t *r)
 	const json_t *e = json_object_get(r, "expected");
 
 	str_addf(to,
-	        "Time without writes: at least %.1f s (%.1f to be sure, %.1f to look, %.1f in hooks, "
+	        "Time without writes: at least %.1f s (%.1f to be sure, %.1f to look, %.1f in "
+	        "hooks, "
 	        "%.1f to apply what was received)\n",
-	        (double)number_of(r, "expected_ms") / 1000, (double)number_of(e, "detect_ms") / 1000,
-	        (double)number_of(e, "look_ms") / 1000, (double)number_of(e, "hooks_ms") / 1000,
-	        (double)number_of(e, "apply_ms") / 1000);
+	        (double)number_of(r, "expected_ms") / 1000,
+	        (double)number_of(e, "detect_ms") / 1000, (double)number_of(e, "look_ms") / 1000,
+	        (double)number_of(e, "hooks_ms") / 1000, (double)number_of(e, "apply_ms") / 1000);
 }
 
 void rehearse_text(struct str *to, const json_t *r)

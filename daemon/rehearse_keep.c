@@ -21,8 +21,7 @@ static bool write_whole(const char *path, const char *text, struct err *e)
 	return (write(fd, text, n) == (ssize_t)n && fsync(fd) == 0) || err_sys(e, "write %s", path);
 }
 
-bool rehearse_keep(
-        const char *state_dir, const char *cluster, const json_t *result, struct err *e)
+bool rehearse_keep(const char *state_dir, const char *cluster, const json_t *result, struct err *e)
 {
 	AUTO(free) char *dir = history_dir(state_dir, cluster, e);
 	AUTO(free) char *text = json_dumps(result, JSON_INDENT(1));

@@ -53,6 +53,9 @@ static const struct run_step steps[] = {
 	{ "catch_up", "Phase 4: Catching up", "wait until it has what the master has",
 	        .act = rj_catch_up, .budget_ms = 24 * (int64_t)HOUR, .on_fail = RUN_GO_ON,
 	        .reads = true },
+	{ "ring", .title = "double masters: the master follows it, too", .when = rj_will_close_ring,
+	        .act = rj_ring, .verify = rj_ring_is_closed, .budget_ms = 120 * SECOND,
+	        .on_fail = RUN_GO_ON },
 };
 static const struct run_plan plan = { "rejoin", steps, ARRAY_LEN(steps) };
 
@@ -136,7 +139,7 @@ static void on_done(void *arg, struct run *run, enum run_result result)
 		.target = r->o.target,
 		.master = r->master ? r->master->conf : NULL,
 		.error = run_error(run),
-		.already = r->already };
+		.already = r->already && !(r->master && rj_will_close_ring(r)) };
 	r->done(r->arg, r, &r->report);
 }
 

@@ -287,19 +287,28 @@ static bool decide_errant(struct rejoin *r, struct run_io *io, struct err *e)
 /* Of a cloned slave nobody says which position of its master it stands for. */
 static enum provision_how how_wanted(const struct rejoin *r)
 {
-	return r->o.how == PROVISION_ANY && !rj_by_gtid(r) ? PROVISION_DUMP : r->o.how;
+	bool clones = dialect_can(r->target->at->dialect, CAP_CLONE);
+
+	return r->o.how == PROVISION_ANY && clones && !rj_by_gtid(r) ? PROVISION_DUMP : r->o.how;
+}
+
+static struct provision_end end_of(struct rejoin *r, const struct snapshot_server *s)
+{
+	return (struct provision_end){ s->conf, s->dialect, rj_of(r, s->conf)->door };
 }
 
 static bool decide_missing(struct rejoin *r, struct err *e)
 {
+	struct provision_end donor, target;
 	enum provision_how how;
 	struct err why = { 0 };
 	char hint[300];
 
 	if (!r->missing[0] || r->o.clone)
 		return true;
-	if (provision_choose(
-	            how_wanted(r), r->master->at->dialect, r->target->at->dialect, &how, &why))
+	donor = end_of(r, r->master->at);
+	target = end_of(r, r->target->at);
+	if (provision_choose(how_wanted(r), &donor, &target, &how, &why))
 		snprintf(
 		        hint, sizeof(hint), "--clone makes it a copy (by %s)", provision_name(how));
 	else
@@ -333,6 +342,7 @@ static bool choose_donor(struct rejoin *r, struct err *e)
 static bool decide_clone(struct rejoin *r, struct err *e)
 {
 	const struct snapshot_server *d = NULL;
+	struct provision_end donor, target;
 
 	if (!r->o.clone)
 		return true;
@@ -346,7 +356,9 @@ static bool decide_clone(struct rejoin *r, struct err *e)
 	if (!d || d->state != SNAPSHOT_ALIVE)
 		return rj_refuse(e, "name another one: --donor=HOST",
 		        "the donor %s does not answer", r->donor->hostinfo);
-	if (!provision_choose(how_wanted(r), d->dialect, r->target->at->dialect, &r->how, e))
+	donor = end_of(r, d);
+	target = end_of(r, r->target->at);
+	if (!provision_choose(how_wanted(r), &donor, &target, &r->how, e))
 		return false;
 	log_info("Its data will be replaced by a copy of %s, by %s.", r->donor->hostinfo,
 	        provision_name(r->how));

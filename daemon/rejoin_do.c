@@ -348,6 +348,8 @@ RJ_STEP(rj_provision)
 	AUTO(free) char *dir = xasprintf("%s/%s/rejoin", r->env.state_dir, r->conf->name);
 	const struct provision p = { .donor = r->donor,
 		.target = r->o.target,
+		.donor_door = rj_of(r, r->donor)->door,
+		.target_door = r->target->door,
 		.donor_is_master = r->donor == r->master->conf,
 		.by_gtid = rj_by_gtid(r),
 		.dir = dir,

@@ -4,7 +4,7 @@
  *
  * rejoin.c (the table, begin and end), rejoin_look.c (who is who, what stands against it), rejoin_compare.c
  * (whose history is whose), rejoin_gtid.c, rejoin_mariadb.c and rejoin_pos.c (the same in each mode), rejoin_do.c
- * (what changes something), rejoin_flash.c (what takes back), rejoin_follow.c, rejoin_tell.c (texts),
+ * (what changes something), rejoin_flash.c (what takes back), rejoin_follow.c, rejoin_ring.c, rejoin_tell.c (texts),
  * rejoin_resume.c (what the journal of a killed run knows).
  */
 #pragma once
@@ -166,6 +166,8 @@ RJ_STEP(rj_is_provisioned);
 RJ_STEP(rj_follow);
 RJ_STEP(rj_follows);
 RJ_STEP(rj_catch_up);
+RJ_STEP(rj_ring);
+RJ_STEP(rj_ring_is_closed);
 
 RJ_WHEN(rj_has_work);
 RJ_WHEN(rj_has_errant);
@@ -173,3 +175,4 @@ RJ_WHEN(rj_will_inject);
 RJ_WHEN(rj_will_flash);
 RJ_WHEN(rj_will_reset);
 RJ_WHEN(rj_will_provision);
+RJ_WHEN(rj_will_close_ring);

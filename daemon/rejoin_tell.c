@@ -234,7 +234,9 @@ char *rejoin_text(struct rejoin *r)
 		if (e->hint[0])
 			str_addf(&s, "  %s\n", e->hint);
 	} else if (r->already) {
-		str_add(&s, "It is that already, and replicates: there is nothing to do.\n");
+		str_addf(&s, "It is that already, and replicates: %s.\n",
+		        r->report.already ? "there is nothing to do"
+		                          : "only the ring is left to be closed");
 	}
 	text_errant(r, &s);
 	text_place(r, &s);

@@ -293,8 +293,10 @@ static bool run_do(struct job *j, void *arg, struct err *e)
 	struct run *r = io->r;
 	const struct run_step *s = &r->plan->steps[io->step];
 	int64_t since = clock_ms();
-	struct log_ctx old = log_set_ctx((struct log_ctx){
-	        .cluster = r->cluster, .run = r->name, .phase = s->phase, .step = s->name,
+	struct log_ctx old = log_set_ctx((struct log_ctx){ .cluster = r->cluster,
+	        .run = r->name,
+	        .phase = s->phase,
+	        .step = s->name,
 	        .quiet = r->o.quiet });
 	bool fine;
 

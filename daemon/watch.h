@@ -23,6 +23,7 @@ struct glance_cluster;
 struct job_pool;
 struct link_room;
 struct loop;
+struct notify;
 struct watch;
 struct watch_self;
 
@@ -102,6 +103,7 @@ struct watch_env {
 	struct link_room *links;
 	struct watch_self *self; /* this host's own health, shared by all watches */
 	const char *state_dir;   /* /var/lib/mhad; NULL: nothing is remembered */
+	struct notify *notify;   /* calls report_script; NULL: the watch does */
 
 	/* Told on the loop, never from inside of a function of this header that the owner calls; any
 	 * may be NULL.  watch_free() of the watch at hand is allowed only one turn later. */
@@ -156,6 +158,9 @@ void watch_gate(const struct watch *w, enum watch_gate g, struct watch_gate_view
 bool watch_was_acked(const struct watch *w);
 /* Instant of the first sign that something is wrong with the master; 0: nothing is. */
 int64_t watch_first_sign(const struct watch *w);
+/* Double masters: the other one, as long as both follow each other; NULL: none. */
+const struct conf_server *watch_co_master(const struct watch *w);
+
 /* The master of before, which is not back yet: no topology is worse for it.  NULL: there is none. */
 const struct conf_server *watch_absent(const struct watch *w);
 

@@ -31,6 +31,11 @@ const struct conf_server *watch_absent(const struct watch *w)
 	return w->absent;
 }
 
+const struct conf_server *watch_co_master(const struct watch *w)
+{
+	return w->co_master;
+}
+
 bool watch_is_absent(const struct watch *w, const struct conf_server *s)
 {
 	return s && s == w->absent;

@@ -162,6 +162,7 @@ struct watch {
 	bool told_silent, told_failed;
 
 	const struct conf_server *absent; /* the master of before */
+	const struct conf_server *co_master; /* of the master, when both were last seen; NULL: none */
 	bool acked;                       /* its commits wait for acknowledgements that were given */
 	struct watch_semisync semisync;
 	char refused[240];                /* why the last attempt was; "" it was not */
@@ -173,6 +174,7 @@ struct watch {
 	int64_t flap_at;
 
 	enum verdict_code alarmed; /* the alarm that stands; VERDICT_HEALTHY: none */
+	bool report_due; /* of that, if no failover comes of it */
 	struct loop_timer *alarm;
 
 	struct status_file *status;
@@ -247,6 +249,8 @@ void watch_status_end(struct watch *w);
 void watch_log(const struct watch *w, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void watch_log_event(const struct watch *w, enum log_event ev, const char *fmt, ...)
         PRINTF_LIKE(3, 4);
+/* By report_script of the master, which there must be. */
+void watch_report(struct watch *w, const char *subject, const char *body);
 void watch_note(const struct watch *w, const char *what, const char *by, const char *fmt, ...)
         PRINTF_LIKE(4, 5);
 void watch_tell_verdict(struct watch *w, enum verdict_code before);

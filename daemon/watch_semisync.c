@@ -29,6 +29,19 @@ static void describe(struct watch_semisync *s, bool on)
 		        count, clients, clients == 1 ? "" : "s");
 }
 
+static void report(struct watch *w, const char *text)
+{
+	AUTO(free) char *subject = xasprintf("%s: semi-sync is lost", w->conf->name);
+	AUTO(free)
+	char *body =
+	        xasprintf("%s\n\nmhactl check semisync %s tells more, mhactl semisync repair %s "
+	                  "mends it.\n",
+	                text, w->conf->name, w->conf->name);
+
+	if (w->master && w->master->report_on == CONF_REPORT_ALL)
+		watch_report(w, subject, body);
+}
+
 static void tell(struct watch *w, const struct watch_semisync *before)
 {
 	const struct watch_semisync *s = &w->semisync;
@@ -40,6 +53,7 @@ static void tell(struct watch *w, const struct watch_semisync *before)
 		watch_log_event(w, LOG_EV_SEMISYNC_LOST,
 		        "semi-sync: %s  Hint: mhactl semisync repair %s", s->text, w->conf->name);
 		watch_note(w, "semisync", "mhad", "%s", s->text);
+		report(w, s->text);
 	} else {
 		evidence_say(w->evidence, "semisync", "commits are acknowledged again");
 		watch_log_event(w, LOG_EV_SEMISYNC_BACK, "semi-sync: %s.",

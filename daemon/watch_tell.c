@@ -8,6 +8,7 @@
 #include "history.h"
 #include "hook.h"
 #include "loop.h"
+#include "notify.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,20 +106,39 @@ static char *report_body(const struct watch *w)
 	return str_take(&s);
 }
 
+void watch_report(struct watch *w, const char *subject, const char *body)
+{
+	struct hook *h = hook_report(w->master, w->conf->path, subject, body);
+	struct report *r;
+
+	if (!h)
+		return;
+	if (w->env.notify) {
+		notify_put(w->env.notify, w->conf->name, w->master, h);
+		return;
+	}
+	r = xzalloc(sizeof(*r));
+	r->anchor = watch_hold(w);
+	hook_start(w->env.jobs, h, w->master->hook_timeout, reported, r);
+}
+
+/* MHA's scripts expect to be called when a failover is over, not before too. */
+static bool is_wanted(const struct watch *w)
+{
+	return w->master->report_on == CONF_REPORT_ALL ||
+	       (w->state != WATCH_DEAD && w->state != WATCH_FAILING_OVER);
+}
+
 static void send_report(struct watch *w)
 {
 	AUTO(free)
 	char *subject = xasprintf("%s: MySQL Master %s(%s:%d) %s", w->conf->name,
 	        w->master->hostname, w->master->ip, w->master->port, verdict_name(w->verdict.code));
 	AUTO(free) char *body = report_body(w);
-	struct hook *h = hook_report(w->master, w->conf->path, subject, body);
-	struct report *r;
 
-	if (!h)
-		return;
-	r = xzalloc(sizeof(*r));
-	r->anchor = watch_hold(w);
-	hook_start(w->env.jobs, h, w->master->hook_timeout, reported, r);
+	w->report_due = !is_wanted(w);
+	if (!w->report_due)
+		watch_report(w, subject, body);
 }
 
 static bool is_alarming(const struct watch *w)
@@ -154,6 +174,7 @@ static void end_alarm(struct watch *w)
 	        verdict_name(w->alarmed));
 	watch_note(w, "recovered", "mhad", "it was %s", verdict_name(w->alarmed));
 	w->alarmed = VERDICT_HEALTHY;
+	w->report_due = false;
 }
 
 void watch_tell_verdict(struct watch *w, enum verdict_code before)
@@ -184,6 +205,8 @@ static void tell_blocked(struct watch *w)
 	enum watch_gate g = watch_blocked(w);
 
 	alarm_now(w);
+	if (w->report_due && is_alarming(w))
+		send_report(w);
 	if (g == GATE_COUNT)
 		return;
 	watch_gate(w, g, &v);

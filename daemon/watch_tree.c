@@ -127,6 +127,18 @@ static void keep_rewound(struct watch *w, const struct topology *t)
 	w->probe.restarted = false;
 }
 
+/* Of a master that is seen, and only then, it can be told whom it follows. */
+static void keep_co_master(struct watch *w, const struct topology *t)
+{
+	if (!w->master || !t->master || t->master->snap->conf != w->master ||
+	        t->master->snap->state != SNAPSHOT_ALIVE)
+		return;
+	w->co_master = NULL;
+	for (size_t i = 0; i < t->n_servers; i++)
+		if (t->servers[i].role == TOPOLOGY_CO_MASTER)
+			w->co_master = t->servers[i].snap->conf;
+}
+
 static const struct conf_server *remembered(const struct watch *w)
 {
 	for (size_t i = 0; w->remembered && i < w->conf->n_servers; i++) {
@@ -188,6 +200,7 @@ static void ended(void *arg, struct snapshot *s)
 	keep_rewound(w, t);
 	if (!for_death)
 		choose_master(w, t);
+	keep_co_master(w, t);
 	k->failures = w->master ? 0 : k->failures + 1;
 	if (!w->master) {
 		complain(w, t);

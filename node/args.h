@@ -22,7 +22,9 @@ enum { ARGS_PURGE = 1 << 12, ARGS_SESSION = 1 << 13, ARGS_GATE = 1 << 14 };
 #define ARGS_FILTER (1 << 15)
 #define ARGS_REACH  (1 << 16)
 #define ARGS_PUT    (1 << 17)
-#define ARGS_OWN    (ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER | ARGS_REACH | ARGS_PUT)
+#define ARGS_BACKUP (1 << 18)
+#define ARGS_OWN                                                                                   \
+	(ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER | ARGS_REACH | ARGS_PUT | ARGS_BACKUP)
 #define ARGS_ALL    (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
 
 struct args { /* texts are borrowed from argv; NULL where not given */
@@ -77,6 +79,8 @@ struct args { /* texts are borrowed from argv; NULL where not given */
 	/* put, with output_file */
 	int64_t bytes; /* -1: not given */
 	const char *crc;
+	/* backup, restore, with port, datadir, user, password, host, count */
+	bool steady, swap, undo, clean;
 };
 
 /* Defaults, then the options of `programs` in argv[1..argc).  ERR_CONFIG: what is wrong with which

@@ -5,6 +5,7 @@
  */
 #include "verb.h"
 #include "apply.h"
+#include "backup.h"
 #include "check.h"
 #include "diff.h"
 #include "events.h"
@@ -56,6 +57,11 @@ static const struct verb verbs[] = {
 	        .help = "does a server elsewhere answer this host?  As JSON" },
 	{ "put", ARGS_PUT, .serve = put_serve, .flags = VERB_JSON,
 	        .help = "make a file of what comes in, checked by length and checksum" },
+	{ "backup", ARGS_BACKUP, .serve = backup_serve,
+	        .help = "a copy of the server's data files, by mariadb-backup, as a stream" },
+	{ "restore", ARGS_BACKUP, .serve = restore_serve,
+	        .help = "such a stream as data of the server here (then --swap, and --clean or "
+	                "--undo)" },
 	{ "fence", ARGS_FENCE, .serve = fence_serve, .flags = VERB_JSON,
 	        .help = "end the server of a port (exit status: 0 fenced, 1 failed, 2 unproven)" },
 	{ "release", ARGS_RELEASE, .serve = fence_release_serve, .flags = VERB_JSON,

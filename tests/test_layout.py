@@ -32,7 +32,7 @@ GROUPS = [
     {"verdict", "evidence"},
     {"catchup", "repl", "fan", "guard"},
     {"run"},
-    {"failover", "aftermath", "incident", "flatten", "move", "provision", "rejoin", "semisync", "switch"},
+    {"failover", "aftermath", "notify", "incident", "flatten", "move", "provision", "rejoin", "semisync", "switch"},
     {"glance", "metrics", "page", "http"},
     {"watch"},
     {"check", "migrate"},

@@ -53,6 +53,8 @@ CHOSEN = {
         "test_odd_slaves": {"ma1011-pos-disk"},
         "test_slave_restarts_in_the_middle": {"my97-pos-1"},
         "test_gaps": {"my56-gtid-no disk"},
+        "test_only_the_end_of_a_log_lies_between": {"ma1011-pos-disk"},
+        "test_says_less_than_it_has": {"my56-pos-looked at", "ma1011-pos-not looked at"},
         "test_temporary_table_spans": {"ma1011-pos-MIXED"},
     },
     "test_rejoin.py": {
@@ -62,6 +64,7 @@ CHOSEN = {
         "test_flashback": {"my56-gtid-100", "ma1011-pos-1"},
         "test_history_is_purged": {"my97-gtid"},
         "test_auto_rejoin": {"my97-pos"},
+        "test_ring_is_closed_again": {"my97-gtid-by itself", "ma1011-pos-not"},
         "test_rejoin_killed": {"my97-gtid-close:end", "ma1011-pos-follow:act"},
         "test_rejoin_killed_with_errant": {"ma1011-gtid-reset:verify", "my97-gtid-flashback:verify"},
     },

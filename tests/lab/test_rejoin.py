@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A returned old master, or a new server, becomes a slave of the master that there is now."""
 import json
+import os
 
 import pytest
 
@@ -345,6 +346,131 @@ def test_donor(lab):
     x.check()
 
 
+# ---- mariadb-backup ------------------------------------------------------------------------------
+def needs_purged(x):
+    """What db1 lacks is gone from the master, and it has transactions of its own."""
+    own_rows(x.db1, 3)
+    rows(x.db2, 3, "gone")
+    x.db2.sql("CREATE TABLE shop.aria (id INT PRIMARY KEY) ENGINE=Aria")
+    x.db2.sql("INSERT INTO shop.aria VALUES (1), (2)")
+    x.db3.caught_up()
+    x.db2.sql("FLUSH LOCAL BINARY LOGS")
+    x.db2.sql(f"PURGE BINARY LOGS TO '{x.db2.position()[0]}'")
+    return x
+
+
+def is_clean(server):
+    assert not [f.name for f in server.path().iterdir() if f.name.startswith(".mhad")]
+    assert not [p for p, argv in server.host.processes() if "backup" in argv[0] or "mbstream" in argv[0]]
+    return True
+
+
+def owners(server):
+    """Of the data directory and all in it: whom it belongs to, and whether others may read it."""
+    files = [server.path(), *server.path().rglob("*")]
+    return {(f.stat().st_uid, f.stat().st_gid, f.stat().st_mode & 0o007) for f in files if f.is_file() or f.is_dir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("donor", ["db3", "db2"])
+def test_backup(lab, mode, donor):
+    """Purged history: the files of a slave, or of the master, take the place of what it had, which is saved."""
+    x = needs_purged(Rejoin(lab, "ma1011", mode).fail_over())
+    before = x.db1.pid
+    r = x.rejoin("--clone", f"--donor={donor}")
+    assert r.json["result"] == "success" and r.json["donor"].startswith(donor + "("), str(r)
+    assert "by backup" in r.err, r.err
+    assert x.db1.pid not in (None, before)
+    x.check()
+    assert x.db1.sql("SELECT id FROM shop.aria ORDER BY id") == [(1,), (2,)] and x.db1.variable("read_only") == 1
+    assert owners(x.db1) <= owners(x.db2)
+    assert is_clean(x.db1) and is_clean(x.cluster[int(donor[2]) - 1])
+    assert not list(x.lab.hosts[donor].path("/tmp").glob("mhad-backup*"))
+    if mode == "gtid":
+        assert r.json["errant"]["count"] == 3 and lab.manager.path(r.json["saved"]).exists()
+
+
+@pytest.mark.slow
+def test_backup_of_an_empty_server(lab, mode):
+    x = Rejoin(lab, "ma1011", mode, 4).fail_over()
+    db4 = x.cluster[3]
+    wipe(db4)
+    r = x.rejoin("--by-backup", host="db4")
+    assert "by backup" in r.err, r.err
+    x.check(db4, x.db3)
+    assert is_clean(db4)
+
+
+@pytest.mark.slow
+def test_backup_is_refused(lab):
+    """No room, or tables elsewhere: said before anything is touched, and the dump is what is left."""
+    x = with_programs(needs_purged(Rejoin(lab, "ma1011", "gtid").fail_over()))
+    disk = x.db1.path("ib_buffer")
+    with open(disk, "wb") as f:
+        free = os.statvfs(x.db1.path()).f_bavail * 4096
+        os.posix_fallocate(f.fileno(), 0, free - (10 << 20))
+    refused(x, "MB free, and the copy takes", "--by-backup")
+    disk.unlink()
+    x.lab.hosts["db3"].script("/usr/local/bin/mariadb-backup", "#!/bin/sh\nexit 1\n")
+    x.lab.hosts["db3"].script("/usr/local/bin/mariabackup", "#!/bin/sh\nexit 1\n")
+    refused(x, "this host has no mariadb-backup", "--by-backup")
+    r = x.rejoin("--clone")
+    assert "by dump" in r.err, r.err
+    x.check()
+
+
+@pytest.mark.slow
+def test_backup_that_does_not_start(lab):
+    """What the server had is put back, and it runs with that again."""
+    x = needs_purged(Rejoin(lab, "ma1011", "gtid").fail_over())
+    had = data(x.db1)
+    broken = '#!/bin/sh\n/usr/bin/mariadb-backup "$@" || exit\nfor d; do case $d in --target-dir=*) t=${d#*=};; esac; done\n'
+    x.db1.host.script("/usr/local/bin/mariadb-backup", broken + 'case $1 in --prepare) echo >"$t/ibdata1";; esac\n')
+    r = x.rejoin("--by-backup", rc=None)
+    assert r.rc != 0 and "was put back" in r.err, str(r)
+    assert data(x.db1) == had and x.db1.variable("server_id") == x.db1.server_id
+    x.db1.host.run(["rm", "/usr/local/bin/mariadb-backup"])
+    x.rejoin("--by-backup")
+    x.check()
+    assert is_clean(x.db1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["begin", "act", "verify", "end"])
+def test_backup_and_mhad_killed(lab, mode, when):
+    x = needs_purged(Rejoin(lab, "ma1011", mode).fail_over())
+    killed(x, f"provision:{when}", "--by-backup")
+    assert is_clean(x.db1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["backup", "prepare", "swap"])
+def test_backup_killed(lab, mode, when):
+    """Ended while it copies, while it prepares, while it has the server stopped: the same command ends it."""
+    x = needs_purged(Rejoin(lab, "ma1011", mode).fail_over())
+    had, pid = data(x.db1), x.db1.pid
+    host = x.db3.host if when == "backup" else x.db1.host
+    word = {"backup": "--backup", "prepare": "--prepare", "swap": "--none"}[when]
+    slow = f'#!/bin/sh\ncase $1 in {word}) sleep 5;; esac\nexec /usr/bin/mariadb-backup "$@"\n'
+    host.script("/usr/local/bin/mariadb-backup", slow)
+    p = lab.manager.start(["mhactl", "rejoin", "--yes", f"--conf={x.cluster.conf}", "db1", "--by-backup"])
+    seen = {"backup": lambda: any(word in argv for _, argv in host.processes()),
+            "prepare": lambda: any(word in argv for _, argv in host.processes()), "swap": lambda: x.db1.pid != pid}[when]
+    until("it is there", seen, 30)
+    p.kill()
+    p.wait()
+    if when == "swap":
+        until("it runs again", lambda: x.db1.running, 30)
+        x.db1.wait()
+    else:
+        until("nothing is left of it", lambda: x.db1.pid == pid and not x.db1.path(".mhad-copy").exists(), 15)
+        assert data(x.db1) == had
+    host.run(["rm", "/usr/local/bin/mariadb-backup"])
+    assert x.rejoin("--by-backup").json["result"] == "success"
+    x.check()
+    assert is_clean(x.db1)
+
+
 # ---- killed, and run again ----------------------------------------------------------------------
 CLEAN = [f"{s}:{w}" for s in ("read", "check", "compare", "decide", "close", "follow", "catch_up") for w in ("act", "end")]
 SPECIAL = [f"{s}:{w}" for s in ("save", "inject", "flashback", "provision", "reset") for w in ("begin", "act", "verify", "end")]
@@ -429,3 +555,119 @@ def test_never_by_itself(lab):
     with x.mhad:
         until("it is closed", lambda: told(x, "old-master"), 10)
         assert not told(x, "rejoin") and not x.db1.status()
+
+
+# ---- double masters -----------------------------------------------------------------------------
+def pair(lab, flavour, mode, servers=3, marked=("db1", "db2"), **how):
+    x = Rejoin(lab, flavour, mode, servers, shape="dual", **how)
+    x.cluster.write_conf(each={s: {"double_master": 1} for s in marked})
+    return x
+
+
+def ring_is_whole(x):
+    return x.db2.master() is x.db1 and x.db2.replicating()
+
+
+def goes_round(x):
+    """The ring is whole: what the other one writes arrives, and all is equal."""
+    assert ring_is_whole(x), x.db2.status()
+    x.db1.script("SET GLOBAL read_only=0; INSERT INTO shop.t (v) VALUES ('from the other one'); SET GLOBAL read_only=1")
+    x.lab.until("it arrives", lambda: x.db2.one("SELECT COUNT(*) FROM shop.t WHERE v LIKE 'from%'") == 1)
+    x.check()
+
+
+def report_of(x):
+    return json.loads(x.lab.manager.run(["mhactl", "report", "--json", "app1"]).out)["report"]
+
+
+@pytest.mark.parametrize("starts", ["by itself", "not"])
+def test_ring_is_closed_again(lab, flavour, mode, starts):
+    """The old master may follow the new one as soon as it is back: then its GTIDs alone prove that nothing is its own."""
+    x = pair(lab, flavour, mode).fail_over(**({} if starts == "by itself" else {"skip_slave_start": True}))
+    assert not x.db2.status() and "mhactl rejoin db1 closes the ring, too" in report_of(x)
+    proven = mode == "gtid" or starts == "not"
+    x.db1.set(read_only=1)
+    if starts == "by itself":
+        lab.until("it follows", lambda: x.db1.replicating())
+    r = x.rejoin(rc=0 if proven else 10)
+    if proven:
+        goes_round(x)
+        assert x.rejoin().json["already"]
+    else:
+        assert "stays open" in r.out + r.err and not x.db2.status(), str(r)
+
+
+@pytest.mark.slow
+def test_nothing_of_its_own_comes_through(lab, flavour, mode):
+    """It took writes before it was closed: the ring stays open, and the new master has none of them."""
+    x = pair(lab, flavour, mode).fail_over()
+    lab.until("it follows", lambda: x.db1.replicating())
+    x.db1.sql("CREATE DATABASE odd")
+    x.db1.set(read_only=1)
+    r = x.rejoin(rc=10)
+    assert "stays open" in r.out + r.err and not x.db2.status(), str(r)
+    assert not x.db2.sql("SHOW DATABASES LIKE 'odd'")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["ring:act", "ring:end", "catch_up:end"])
+def test_ring_killed_at(lab, mode, point):
+    x = pair(lab, "ma1011", mode).fail_over(skip_slave_start=True)
+    x.rejoin(rc=None, env={"MHAD_FAILPOINT": f"{point}=kill"})
+    x.rejoin()
+    goes_round(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("marked", [(), ("db1",)])
+def test_ring_stays_open(lab, flavour, mode, marked):
+    """As without the setting: a person closes it."""
+    x = pair(lab, flavour, mode, marked=marked).fail_over(skip_slave_start=True)
+    x.rejoin()
+    assert not x.db2.status()
+    x.check()
+    x.lab.manager.run(["mhactl", "ring", "close", "--yes", "--with=db1", f"--conf={x.cluster.conf}"])
+    goes_round(x)
+
+
+@pytest.mark.slow
+def test_another_than_the_other_half(lab, flavour, mode):
+    """The other half follows the new master like all slaves, the ring stays open, and the report says so."""
+    x = pair(lab, flavour, mode)
+    x.cluster.write_conf(each={"db1": {"double_master": 1}, "db2": {"double_master": 1, "no_master": 1}})
+    x.db1.kill()
+    r = lab.manager.run(["masterha_master_switch", "--master_state=dead", f"--conf={x.cluster.conf}",
+                         "--dead_master_host=db1", "--dead_master_port=3306", "--interactive=0"], timeout=60)
+    assert r.rc == 0 and x.db2.master() is x.db3 and x.db2.replicating() and not x.db3.status(), str(r)
+    assert "is open: db3" in report_of(x) and "mhactl switch --to=db2" in report_of(x)
+    x.release()
+    x.db1.start(skip_slave_start=True)
+    x.rejoin()
+    assert x.db1.master() is x.db3 and not x.db3.status()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("marked", [False, True])
+def test_auto_rejoin_closes_the_ring(lab, flavour, mode, marked):
+    """mhad has seen the ring: its report tells of it in any case; it is closed only where that is asked for."""
+    x = Rejoin(lab, flavour, mode, shape="dual")
+    x.mhad = Mhad(lab)
+    each = {s: {"double_master": 1} for s in ("db1", "db2")} if marked else {}
+    x.mhad.use(x.cluster, mha=True, each=each, auto_rejoin="clean", latest_priority=0)
+    x.mhad.start().watching()
+    x.db1.kill()
+    until("db2 is the master", lambda: x.mhad.status()["master"].startswith("db2"), 20)
+    x.mhad.until("healthy", "monitoring", within=15)
+    assert ("mhad does so by itself" if marked else "then mhactl ring close --with=db1") in report_of(x)
+    rows(x.db2, 10, "after")
+    x.release()
+    with x.mhad:
+        x.db1.start(skip_slave_start=True)
+        if marked:
+            until("the ring is whole", lambda: ring_is_whole(x), 30)
+        until("it is a slave", lambda: x.db1.master() is x.db2 and x.db1.replicating(), 20)
+        until("it is told", lambda: any("success" in t for t in told(x, "rejoin")), 10)
+        if marked:
+            goes_round(x)
+        else:
+            assert not x.db2.status()

@@ -118,6 +118,24 @@ static void add_looks(struct glance_cluster *c, int i)
 	c->looks_failed = (uint64_t)i;
 }
 
+static struct glance_rehearsal rehearsal(int i)
+{
+	static const char *const problems[] = {
+		"SSH to root@db3(10.0.0.13:22) does not work: connection refused",
+		"the disk of db2(10.0.0.12:3306) has 120 MB left",
+	};
+	bool worse = i % 5 == 1;
+
+	return (struct glance_rehearsal){ .result = worse ? "warnings" : "ready",
+		.text = "db2(10.0.0.12:3306) would be the new master, in 1.4 s or more",
+		.worse = worse ? problems[0] : NULL,
+		.at = 1795140999,
+		.expected_ms = 1400,
+		.n_problems = worse ? ARRAY_LEN(problems) : 0,
+		.problems = problems,
+		.skipped = i % 5 == 2 ? "it is paused, or somebody changes it" : NULL };
+}
+
 static void fill(struct arena *a, int i, const struct kind *k, struct glance_cluster *c)
 {
 	int n = 3 + i % 3;
@@ -154,6 +172,8 @@ static void fill(struct arena *a, int i, const struct kind *k, struct glance_clu
 	}
 	for (int s = 0; s < n; s++)
 		all[s] = server(a, i, s, s ? GLANCE_REPLICA : GLANCE_MASTER, k);
+	if (i % 3)
+		c->rehearsal = rehearsal(i);
 	c->servers = all;
 	c->n_servers = (size_t)n;
 	c->master = 0;

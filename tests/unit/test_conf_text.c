@@ -320,6 +320,7 @@ static const char *random_value(enum conf_key k, bool in_defaults)
 		"/x/y z" };
 	static const char *const ports[] = { "1", "65535", "3306", "22", "\"80\"", "" };
 	static const char *const durations[] = { "1", "3s", "1500ms", "1m" };
+	static const char *const times[] = { "", "off", "00:00", "23:59", "'3:30'" };
 	static const char *const flags[] = { "", "0", "1", "no", "'1'" };
 	AUTO(free) char *help = conf_explain(k);
 	const char *words = strstr(help, "allowed   ");
@@ -332,6 +333,8 @@ static const char *random_value(enum conf_key k, bool in_defaults)
 	if (strstr(help, "type      yes or no"))
 		return k == CONF_candidate_master || k == CONF_no_master ? flags[below(3)]
 		                                                         : PICK(flags);
+	if (k == CONF_rehearse_at)
+		return PICK(times);
 	if (words)
 		return random_word(words + strlen("allowed   "));
 	return PICK(texts);
