@@ -123,22 +123,27 @@ static void tell_ring(struct failover *f)
 		return;
 	if (co != m)
 		fo_report(f,
-		        "The ring of %s and %s is open: %s is the master now, and follows nobody. For the pair "
+		        "The ring of %s and %s is open: %s is the master now, and follows nobody. "
+		        "For the pair "
 		        "as it was: mhactl rejoin %s, mhactl switch --to=%s, mhactl ring close "
 		        "--with=%s.",
-		        d->hostinfo, co->hostinfo, m->hostinfo, d->hostname, co->hostname, d->hostname);
+		        d->hostinfo, co->hostinfo, m->hostinfo, d->hostname, co->hostname,
+		        d->hostname);
 	else if (!d->double_master || !m->double_master)
 		fo_report(f,
-		        "The ring of %s and %s is open: %s follows nobody. When the old master is back: mhactl "
+		        "The ring of %s and %s is open: %s follows nobody. When the old master is "
+		        "back: mhactl "
 		        "rejoin %s, then mhactl ring close --with=%s.",
 		        d->hostinfo, m->hostinfo, m->hostinfo, d->hostname, d->hostname);
 	else
 		fo_report(f,
-		        "The ring of %s and %s is open: %s follows nobody until the old master is its slave. "
+		        "The ring of %s and %s is open: %s follows nobody until the old master is "
+		        "its slave. "
 		        "When that one is back: mhactl rejoin %s closes the ring, too%s.",
 		        d->hostinfo, m->hostinfo, m->hostinfo, d->hostname,
-		        d->auto_rejoin == CONF_REJOIN_CLEAN ? "; mhad does so by itself if it is clean"
-		                                            : "");
+		        d->auto_rejoin == CONF_REJOIN_CLEAN
+		                ? "; mhad does so by itself if it is clean"
+		                : "");
 }
 
 void fo_finish_report(struct failover *f, enum run_result result)

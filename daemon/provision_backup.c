@@ -39,10 +39,15 @@ static void side_done(struct side *s)
 
 /* ---- whether it can be done ---- */
 
-static bool is_below(const char *dir, const char *datadir)
+/* The same folder, whatever slashes it ends with. */
+static bool is_there(const char *dir, const char *datadir)
 {
-	return !dir || !*dir || str_is(dir, ".") || str_is(dir, "./") ||
-	       (str_starts(dir, datadir) && strlen(dir) <= strlen(datadir) + 1);
+	size_t n = strlen(datadir);
+
+	while (n && datadir[n - 1] == '/')
+		n--;
+	return !*dir || str_is(dir, ".") || str_is(dir, "./") ||
+	       (strncmp(dir, datadir, n) == 0 && strspn(dir + n, "/") == strlen(dir + n));
 }
 
 /* What lies elsewhere would stay there, and not fit. */
@@ -58,7 +63,7 @@ static bool is_in_one_place(struct side *s, struct repl *r, struct err *e)
 		AUTO(free) char *v = NULL;
 
 		fine = db_value(db, sql, &v, e) &&
-		       (is_below(v, s->datadir) ||
+		       (is_there(v ? v : "", s->datadir) ||
 		               err_set(e, ERR_PRECOND, 0, "%s of %s is not its data directory",
 		                       names[i], s->conf->hostinfo));
 	}

@@ -222,7 +222,8 @@ static const struct row rows[] = {
 	                .help = "backup: its applier stands still while its place is read" } },
 	{ ARGS_BACKUP, AT(swap),
 	        { "swap", OPT_FLAG,
-	                .help = "restore: the copy becomes the server's data; it is started again" } },
+	                .help = "restore: the copy becomes the server's data; it is started "
+	                        "again" } },
 	{ ARGS_BACKUP, AT(undo),
 	        { "undo", OPT_FLAG, .help = "restore: put back what it had before" } },
 	{ ARGS_BACKUP, AT(clean),

@@ -25,7 +25,7 @@ enum { ARGS_PURGE = 1 << 12, ARGS_SESSION = 1 << 13, ARGS_GATE = 1 << 14 };
 #define ARGS_BACKUP (1 << 18)
 #define ARGS_OWN                                                                                   \
 	(ARGS_PURGE | ARGS_SESSION | ARGS_GATE | ARGS_FILTER | ARGS_REACH | ARGS_PUT | ARGS_BACKUP)
-#define ARGS_ALL    (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
+#define ARGS_ALL (ARGS_MHA | ARGS_FILES | ARGS_HOST | ARGS_OWN)
 
 struct args { /* texts are borrowed from argv; NULL where not given */
 	bool help, version;

@@ -33,7 +33,6 @@ static bool drop(const struct args *a, const char *name, struct verb_io *io, str
 
 	last.deadline = clock_in(REMOVE_MS);
 	last.cancel_fd = -1;
-	last.ops = io->ops;
 	verb_hold(io);
 
 	bool fine = backup_run(argv, &last, e);
@@ -239,10 +238,23 @@ static bool make(const struct args *a, struct verb_io *io, struct err *e)
 	return drop_notes(dir, io, e) && give_away(a, dir, io, e);
 }
 
+/* What was put back leaves a copy that is of no use; where that failed, too, all stays. */
+static bool swap(const struct args *a, struct verb_io *io, struct err *e)
+{
+	AUTO(free) char *half = below(a, BACKUP_LEAVING);
+	AUTO(free) char *old = below(a, BACKUP_OLD);
+
+	if (restore_swap(a, io, e))
+		return true;
+	if (access(half, F_OK) < 0 && access(old, F_OK) < 0)
+		(void)!drop(a, BACKUP_COPY, io, NULL);
+	return false;
+}
+
 static bool serve(const struct args *a, struct verb_io *io, struct err *e)
 {
 	if (a->swap)
-		return restore_swap(a, io, e);
+		return swap(a, io, e);
 	if (a->undo)
 		return restore_undo(a, io, e) && drop(a, BACKUP_COPY, io, e);
 	if (a->clean)

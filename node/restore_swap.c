@@ -80,9 +80,9 @@ static bool put_back(const char *dir, struct err *e)
 	AUTO(free) char *old = xasprintf("%s/" BACKUP_OLD, dir);
 	AUTO(free) char *copy = xasprintf("%s/" BACKUP_COPY, dir);
 
-	if (access(leaving, F_OK) == 0)
-		return move_all(leaving, dir, e) &&
-		       (rmdir(leaving) == 0 || err_sys(e, "%s", leaving));
+	if (access(leaving, F_OK) == 0 &&
+	        (!move_all(leaving, dir, e) || (rmdir(leaving) < 0 && !err_sys(e, "%s", leaving))))
+		return false;
 	if (access(old, F_OK) < 0)
 		return true;
 	/* Half of the copy may still be in there. */
@@ -313,7 +313,7 @@ bool restore_swap(const struct args *a, struct verb_io *io, struct err *e)
 	return fine;
 }
 
-/* One that is down, and has no unit, is left so. */
+/* One that is down is left so. */
 bool restore_undo(const struct args *a, struct verb_io *io, struct err *e)
 {
 	struct start s = { .uid = 0 };
@@ -325,7 +325,7 @@ bool restore_undo(const struct args *a, struct verb_io *io, struct err *e)
 	runs = found.count > 0;
 	verb_hold(io);
 	fine = (!runs || remember(&found, &s, e)) && stop(a, io, s.unit, e) &&
-	       put_back(a->datadir, e) && ((!runs && !s.unit[0]) || start(a, &s, io, e));
+	       put_back(a->datadir, e) && (!runs || start(a, &s, io, e));
 	verb_unhold(io);
 	start_done(&s);
 	return fine;

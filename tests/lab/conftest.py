@@ -41,6 +41,7 @@ SAMPLED = {"test_switch_killed_at": 32, "test_switch_killed_at_on_all": 40,
            "test_move_killed_at": 24, "test_move_killed_at_on_all": 30,
            "test_each_leaves_all_as_it_was": 2, "test_breaks_off_with_the_new_master_level": 2,
            "test_address_that_cannot_be_taken_away": 2, "test_host_that_cannot_be_switched_off": 2,
+           "test_semisync": 3, "test_newest_is_no_master": 3, "test_tail_and_three_points": 3,
            "test_killed_at": 8, "test_killed_at_on_all": 24, "test_killed_without_the_disk": 12}
 # Matrices of which a few fields catch most.
 CHOSEN = {

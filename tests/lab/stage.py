@@ -20,7 +20,7 @@ def undone(mhad, cluster="app1"):
     """The history says all that was decided since this mhad runs: nothing."""
     steps = [(e["what"], e["text"]) for e in mhad.ask("history", cluster=cluster, limit=1000)["entries"]]
     assert not [t for w, t in steps if w == "state" and t.split()[2] in ("confirming", "dead", "blocked")], steps
-    assert {w for w, _ in steps} <= {"state", "alarm", "recovered", "restart"}, steps
+    assert {w for w, _ in steps} <= {"state", "alarm", "recovered", "restart", "semisync"}, steps
 
 
 class Stage:
