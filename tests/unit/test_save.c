@@ -297,10 +297,10 @@ static void test_start_at_ends(void **state)
 
 	three_files(*state);
 	/* At the end of a file: the next one follows. */
-	assert_saves(*state,
+	/* At the end of a file: the next one follows, and both places are named. */
 	        (struct save_spec){ .first = 1, .start_pos = size_of(*state, "bin.999999") }, &out,
 	        &r);
-	assert_stream(&out, "FR.", 3);
+	assert_stream(&out, "FRR.", 3);
 	assert_string_equal(r.start.file, "bin.1000000");
 	/* At the end of all: nothing, and nothing is wrong. */
 	assert_saves(*state,
