@@ -296,8 +296,8 @@ static void test_start_at_ends(void **state)
 	struct save_report r;
 
 	three_files(*state);
-	/* At the end of a file: the next one follows. */
 	/* At the end of a file: the next one follows, and both places are named. */
+	assert_saves(*state,
 	        (struct save_spec){ .first = 1, .start_pos = size_of(*state, "bin.999999") }, &out,
 	        &r);
 	assert_stream(&out, "FRR.", 3);
