@@ -196,7 +196,7 @@ check: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all tools
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=address unit-build
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
-	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile $(TESTS) $(PYTEST_ARGS)
+	$(Q)MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 3 --dist loadfile $(TESTS) $(PYTEST_ARGS)
 
 check-full: DEPS := full
 check-full: deps
@@ -205,7 +205,7 @@ check-full: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) SAN=thread unit-build all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) CC=clang B=build/clang all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) fuzz-build
-	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 2 --dist loadfile $(TESTS) $(PYTEST_ARGS)
+	$(Q)MHAD_FULL=1 MHAD_BIN=$(CURDIR)/build/bin $(PYTHON) -m pytest -q -n 3 --dist loadfile $(TESTS) $(PYTEST_ARGS)
 
 lab: all tools
 	$(Q)MHAD_BIN=$(CURDIR)/$(B)/bin $(PYTHON) -m pytest -q tests/lab $(PYTEST_ARGS)
