@@ -5,6 +5,8 @@
 #include "cmd.h"
 #include "clock.h"
 #include "log.h"
+#include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,4 +245,55 @@ bool cmd_ask(char *line, size_t size, const char *fmt, ...)
 bool cmd_says_yes(const char *line)
 {
 	return line[0] == 'y' || line[0] == 'Y';
+}
+
+bool cmd_agrees(const char *question)
+{
+	char line[64];
+
+	return cmd_ask(line, sizeof(line), "%s (yes/NO): ", question) && cmd_says_yes(line);
+}
+
+const struct conf_server *cmd_ask_new_master(const struct conf *c)
+{
+	const struct conf_server *s;
+	char line[256];
+
+	if (!cmd_agrees("Continue?") ||
+	        !cmd_ask(line, sizeof(line), "Enter new master host name: "))
+		return NULL;
+	s = cmd_server_named(c, line, 3306);
+	if (!s) {
+		printf("%s:3306 is not among the servers of %s\n", line, c->path);
+		return NULL;
+	}
+	return cmd_ask(line, sizeof(line), "Master switch to %s. OK? (yes/NO): ", s->hostinfo) &&
+	                       cmd_says_yes(line)
+	               ? s
+	               : NULL;
+}
+
+const char *cmd_who(void)
+{
+	const struct passwd *p = getpwuid(getuid());
+
+	return p ? p->pw_name : "somebody";
+}
+
+bool cmd_print_json(json_t *j)
+{
+	AUTO_STR struct str out = STR_INIT;
+	AUTO(free) char *text = json_dumps(j, JSON_INDENT(1));
+
+	json_decref(j);
+	str_addf(&out, "%s\n", text ? text : "{}");
+	return cmd_print(&out);
+}
+
+void cmd_on_end(struct loop *l, loop_signal_fn fn, void *arg)
+{
+	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		loop_signal_new(l, signals[i], fn, arg);
 }

@@ -8,7 +8,9 @@
  * codes are MHA's.
  */
 #pragma once
+#include <jansson.h>
 #include "conf.h"
+#include "loop.h"
 #include "opt.h"
 
 /* Exit codes of all commands; `mhactl help exit-codes` and the manual print this list. */
@@ -107,4 +109,20 @@ const struct conf_server *cmd_server_named(const struct conf *c, const char *hos
 
 /* A question on stdout, and the line that a person types; false at the end of input. */
 bool cmd_ask(char *line, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
-bool cmd_says_yes(const char *line); /* as MHA: whatever begins with a y */
+bool cmd_says_yes(const char *line);   /* as MHA: whatever begins with a y */
+bool cmd_agrees(const char *question); /* "QUESTION (yes/NO): " */
+
+/* MHA's questions to who did not like the new master that was chosen.  NULL: he wants none. */
+const struct conf_server *cmd_ask_new_master(const struct conf *c);
+
+/* Who types this, for the history. */
+const char *cmd_who(void);
+
+/* Print it, indented.  Takes `j`. */
+bool cmd_print_json(json_t *j);
+
+/* Signals that end a command, told to `fn` on its loop. */
+void cmd_on_end(struct loop *l, loop_signal_fn fn, void *arg);
+
+/* Where journals, history and incidents are, unless --state_dir says otherwise. */
+#define CMD_STATE_DIR "/var/lib/mhad"

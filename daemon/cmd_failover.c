@@ -4,8 +4,6 @@
  * its own.  Runs on: loop.
  */
 #include "cmd_failover.h"
-#include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +37,10 @@ static void on_signal(void *arg, int signo)
 
 void failover_cmd_begin(struct failover_cmd *s)
 {
-	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
-
 	s->loop = loop_new();
 	s->jobs = job_pool_new(s->loop, WORKERS);
 	s->links = link_room_new(s->loop, LINKS);
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		loop_signal_new(s->loop, signals[i], on_signal, s);
+	cmd_on_end(s->loop, on_signal, s);
 }
 
 static void on_done(void *arg, struct failover *f, const struct failover_report *r)
@@ -128,24 +123,6 @@ bool failover_cmd_servers(struct failover_cmd *s, int *ret_exit)
 
 /* ---- asking ---- */
 
-/* Another new master than the elected one. */
-static bool ask_for_another(struct failover_cmd *s)
-{
-	char line[256];
-
-	if (!cmd_ask(line, sizeof(line), "Continue? (yes/NO): ") || !cmd_says_yes(line) ||
-	        !cmd_ask(line, sizeof(line), "Enter new master host name: "))
-		return false;
-	s->o.new_master = cmd_server_named(s->conf, line, 3306);
-	if (!s->o.new_master) {
-		printf("%s:3306 is not among the servers of %s\n", line, s->conf->path);
-		return false;
-	}
-	return cmd_ask(line, sizeof(line),
-	               "Master switch to %s. OK? (yes/NO): ", s->o.new_master->hostinfo) &&
-	       cmd_says_yes(line);
-}
-
 /* The questions come before anything is changed: a dry run has shown what there is. */
 static bool ask_person(struct failover_cmd *s, const struct conf_server *fresh)
 {
@@ -158,7 +135,10 @@ static bool ask_person(struct failover_cmd *s, const struct conf_server *fresh)
 	if (!cmd_ask(line, sizeof(line), "Starting master switch from %s to %s? (yes/NO): ",
 	            s->o.dead->hostinfo, fresh->hostinfo))
 		return false;
-	return cmd_says_yes(line) || ask_for_another(s);
+	if (cmd_says_yes(line))
+		return true;
+	s->o.new_master = cmd_ask_new_master(s->conf);
+	return s->o.new_master;
 }
 
 static bool prepare(struct failover_cmd *s, int *ret_exit)
@@ -200,13 +180,6 @@ static bool prepare(struct failover_cmd *s, int *ret_exit)
 static void after(void *arg)
 {
 	loop_stop(arg);
-}
-
-static const char *who(void)
-{
-	const struct passwd *p = getpwuid(getuid());
-
-	return p ? p->pw_name : "somebody";
 }
 
 static void log_report(const struct failover_report *r)
@@ -326,7 +299,7 @@ static int act(struct failover_cmd *s)
 		aftermath_start(s->jobs, s->conf, f, &s->report,
 		        &(struct aftermath_opts){ .state_dir = s->state_dir,
 		                .conf_path = s->cmd->conf_path,
-		                .by = who() },
+		                .by = cmd_who() },
 		        after, s->loop);
 		tell(s, f);
 		loop_run(s->loop);
@@ -395,7 +368,7 @@ static int run(struct failover_cmd *s)
 	if (s->cmd->verb->mha && !s->dead_ip)
 		printf("--dead_master_ip=<dead_master_ip> is not set. Using %s.\n", s->o.dead->ip);
 	s->o.manual = s->interactive;
-	s->o.by = who();
+	s->o.by = cmd_who();
 	s->o.failover_interval = s->last_failover_minute < 0 ? -1 : s->last_failover_minute * 60000;
 	s->o.no_gtid_wait = !s->gtid_wait;
 	s->o.ssh_reachable = (int)s->ssh_reachable;
@@ -456,7 +429,7 @@ static int run(struct failover_cmd *s)
 	        { "force", OPT_FLAG, .to = &(s).o.force,                                           \
 		        .help = "overrule refusals that a person may overrule; each says so" },    \
 	        { "state_dir", OPT_STR, .to = &(s).state_dir, .arg = "DIR",                        \
-		        .help = "where the journal is kept (" FAILOVER_STATE_DIR ")" },            \
+		        .help = "where the journal is kept (" CMD_STATE_DIR ")" },            \
 	        { "manager_workdir|workdir", OPT_STR, .to = &(s).workdir, .arg = "DIR",            \
 		        .help = "for status and saved files, instead of the setting's" },                 \
 	{                                                                                          \
@@ -467,7 +440,7 @@ static int run(struct failover_cmd *s)
 int cmd_master_switch(struct cmd *c, int argc, char **argv)
 {
 	struct failover_cmd s = { .cmd = c,
-		.state_dir = FAILOVER_STATE_DIR,
+		.state_dir = CMD_STATE_DIR,
 		.interactive = 1,
 		.last_failover_minute = -1,
 		.gtid_wait = 1,
@@ -503,7 +476,7 @@ int cmd_master_switch(struct cmd *c, int argc, char **argv)
 int cmd_failover(struct cmd *c, int argc, char **argv)
 {
 	struct failover_cmd s = { .cmd = c,
-		.state_dir = FAILOVER_STATE_DIR,
+		.state_dir = CMD_STATE_DIR,
 		.interactive = isatty(STDIN_FILENO),
 		.last_failover_minute = -1,
 		.gtid_wait = 1,

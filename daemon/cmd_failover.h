@@ -45,5 +45,3 @@ bool failover_cmd_servers(struct failover_cmd *s, int *ret_exit);
 
 /* Run with s->o until it is done.  Returns owned, with s->report filled; NULL: it did not begin. */
 struct failover *failover_cmd_run(struct failover_cmd *s, struct err *e);
-
-#define FAILOVER_STATE_DIR "/var/lib/mhad"

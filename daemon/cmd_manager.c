@@ -24,7 +24,7 @@
 
 enum { LINKS = 64 };
 
-static const char state_dir[] = "/var/lib/mhad"; /* so that mhad can go on where this ended */
+static const char state_dir[] = CMD_STATE_DIR; /* so that mhad can go on where this ended */
 
 struct session {
 	struct manager *m;
@@ -236,7 +236,6 @@ static void stood_still(void *arg, int64_t gap_ms)
 
 static int watch(struct manager *m)
 {
-	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
 	struct session s = { .m = m, .loop = m->repl.loop, .code = CMD_FAILED };
 	const struct watch_env env = { .loop = s.loop,
 		.jobs = m->repl.pool,
@@ -255,8 +254,7 @@ static int watch(struct manager *m)
 		.workdir = m->workdir,
 		.status_pid = getpid() };
 
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		loop_signal_new(s.loop, signals[i], on_signal, &s);
+	cmd_on_end(s.loop, on_signal, &s);
 	o.status = TAKE(m->status);
 	s.watch = watch_new(&env, m->conf, &o);
 	if (!m->monitor)

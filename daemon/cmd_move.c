@@ -3,8 +3,6 @@
  * cmd_move - `mhactl move`, `mhactl flatten`, and their plans.  Runs on: loop.
  */
 #include "cmd_move.h"
-#include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,32 +55,6 @@ void cmd_move_tell(const struct cmd_move_ask *a)
 		        to, "look", json_pack("{s:s}", "cluster", a->cluster), deadline, NULL));
 }
 
-/* ---- people ---- */
-
-bool cmd_move_ask(const char *question)
-{
-	char line[64];
-
-	return cmd_ask(line, sizeof(line), "%s (yes/NO): ", question) && cmd_says_yes(line);
-}
-
-const char *cmd_move_who(void)
-{
-	const struct passwd *p = getpwuid(getuid());
-
-	return p ? p->pw_name : "somebody";
-}
-
-bool cmd_move_print_json(json_t *j)
-{
-	AUTO_STR struct str out = STR_INIT;
-	AUTO(free) char *text = json_dumps(j, JSON_INDENT(1));
-
-	json_decref(j);
-	str_addf(&out, "%s\n", text ? text : "{}");
-	return cmd_print(&out);
-}
-
 /* ---- one command ---- */
 
 struct mover {
@@ -125,13 +97,10 @@ static void on_signal(void *arg, int signo)
 
 static void begin(struct mover *w)
 {
-	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
-
 	w->loop = loop_new();
 	w->jobs = job_pool_new(w->loop, WORKERS);
 	w->done = json_array();
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		loop_signal_new(w->loop, signals[i], on_signal, w);
+	cmd_on_end(w->loop, on_signal, w);
 }
 
 /* ---- which way ---- */
@@ -237,7 +206,7 @@ static bool print_plan(const struct mover *w)
 	moves = json_array();
 	for (size_t i = 0; i < w->n; i++)
 		json_array_append_new(moves, hop_json(w, i));
-	return cmd_move_print_json(
+	return cmd_print_json(
 	        json_pack("{s:b, s:o}", "would_be_refused", w->refused, "moves", moves));
 }
 
@@ -271,7 +240,7 @@ static void tell_result(struct mover *w)
 		log_info("It took %lld ms; what had to stand still did so for %lld ms.",
 		        (long long)r->took_ms, (long long)r->stood_ms);
 	if (r->result != RUN_REFUSED && !history_add(w->state_dir, w->conf->name, "move",
-	                                        cmd_move_who(), &ignored, "%s", s.p))
+	                                        cmd_who(), &ignored, "%s", s.p))
 		log_warning("the history cannot be written: %s", ignored.text);
 	cmd_move_tell(&a);
 	json_array_append_new(w->done, move_json(w->now));
@@ -346,7 +315,7 @@ static bool prepare(struct mover *w)
 
 static void print_done(struct mover *w)
 {
-	if (w->cmd->json && !cmd_move_print_json(json_pack(
+	if (w->cmd->json && !cmd_print_json(json_pack(
 	                            "{s:b, s:O}", "ok", w->code == CMD_OK, "moves", w->done)))
 		w->code = CMD_FAILED;
 }
@@ -369,7 +338,7 @@ static bool is_wanted(struct mover *w)
 	if (w->yes || w->cmd->json)
 		return true;
 	fputs(out.p, stdout);
-	if (cmd_move_ask("Go on?"))
+	if (cmd_agrees("Go on?"))
 		return true;
 	w->code = CMD_FAILED;
 	return false;
@@ -426,7 +395,7 @@ static int run(struct mover *w)
 #define MOVE_ACT_OPTS(w)                                                                           \
 	{ "yes|y", OPT_FLAG, .to = &(w).yes, .help = "do not ask" },                               \
 	        { "state_dir", OPT_STR, .to = &(w).state_dir, .arg = "DIR",                        \
-		        .help = "where the journal is kept (" CMD_MOVE_STATE_DIR ")" },            \
+		        .help = "where the journal is kept (" CMD_STATE_DIR ")" },            \
 	{                                                                                          \
 		"socket", OPT_STR, .to = &(w).socket, .arg = "PATH",                               \
 		                   .help = "mhad's control socket"                                 \
@@ -440,7 +409,7 @@ static int run(struct mover *w)
 static struct mover new_mover(struct cmd *c)
 {
 	return (struct mover){ .cmd = c,
-		.state_dir = CMD_MOVE_STATE_DIR,
+		.state_dir = CMD_STATE_DIR,
 		.max_wait = 60,
 		.yes = !isatty(STDIN_FILENO) };
 }

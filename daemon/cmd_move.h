@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cmd_move - what the commands share that change who follows whom, and semi-sync: asking, a loop of their own,
- * and the mhad that watches the cluster.  Runs on: the main thread, which is the loop's.
+ * cmd_move - what the commands share that change who follows whom, and semi-sync: the mhad that watches the cluster.  Runs on: the main thread, which is the loop's.
  */
 #pragma once
 #include <jansson.h>
@@ -16,10 +15,3 @@ bool cmd_move_may_begin(const struct cmd_move_ask *a, struct err *e) MUST_USE;
 /* It looks at the tree again, now that it has changed. */
 void cmd_move_tell(const struct cmd_move_ask *a);
 
-/* "yes" to this question. */
-bool cmd_move_ask(const char *question);
-/* Who types this, for the history. */
-const char *cmd_move_who(void);
-bool cmd_move_print_json(json_t *j); /* takes `j` */
-
-#define CMD_MOVE_STATE_DIR "/var/lib/mhad"

@@ -8,23 +8,13 @@
 #include "incident.h"
 #include "log.h"
 
-static bool print_json(json_t *j)
-{
-	AUTO_STR struct str out = STR_INIT;
-	AUTO(free) char *text = json_dumps(j, JSON_INDENT(1));
-
-	json_decref(j);
-	str_addf(&out, "%s\n", text ? text : "{}");
-	return cmd_print(&out);
-}
-
 static bool print_plan(const struct cmd *c, const struct failover *f)
 {
 	AUTO_STR struct str out = STR_INIT;
 	AUTO(free) char *text = NULL;
 
 	if (c->json)
-		return print_json(failover_plan_json(f));
+		return cmd_print_json(failover_plan_json(f));
 	text = failover_plan_text(f);
 	str_add(&out, text);
 	return cmd_print(&out);
@@ -75,10 +65,10 @@ int cmd_plan_failover(struct cmd *c, int argc, char **argv)
 int cmd_report(struct cmd *c, int argc, char **argv)
 {
 	AUTO_STR struct str out = STR_INIT;
-	const char *state_dir = FAILOVER_STATE_DIR;
+	const char *state_dir = CMD_STATE_DIR;
 	const struct opt opts[] = {
 		{ "state_dir", OPT_STR, .to = &state_dir, .arg = "DIR",
-		        .help = "where incidents are kept (" FAILOVER_STATE_DIR ")" },
+		        .help = "where incidents are kept (" CMD_STATE_DIR ")" },
 		CMD_OPT_JSON(c),
 		CMD_OPTS_COMMON(c),
 		{ 0 },
@@ -97,7 +87,7 @@ int cmd_report(struct cmd *c, int argc, char **argv)
 	if (!record)
 		return cmd_fail(c, CMD_FAILED, &e);
 	if (c->json)
-		return print_json(record) ? CMD_OK : CMD_FAILED;
+		return cmd_print_json(record) ? CMD_OK : CMD_FAILED;
 	incident_text(record, &out);
 	json_decref(record);
 	return cmd_print(&out) ? CMD_OK : CMD_FAILED;

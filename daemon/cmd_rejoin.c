@@ -3,8 +3,6 @@
  * cmd_rejoin - `mhactl rejoin HOST` and `mhactl plan rejoin HOST`, in a loop of its own.  Runs on: the main
  * thread, which is the loop's.
  */
-#include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +47,10 @@ static void on_signal(void *arg, int signo)
 
 static void begin(struct rejoin_cmd *s)
 {
-	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
-
 	s->loop = loop_new();
 	s->jobs = job_pool_new(s->loop, WORKERS);
 	s->links = link_room_new(s->loop, LINKS);
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		loop_signal_new(s->loop, signals[i], on_signal, s);
+	cmd_on_end(s->loop, on_signal, s);
 }
 
 static void on_done(void *arg, struct rejoin *r, const struct rejoin_report *report)
@@ -143,16 +138,11 @@ static bool tell(const struct rejoin_cmd *s, struct rejoin *r)
 {
 	AUTO_STR struct str out = STR_INIT;
 	AUTO(free) char *text = NULL;
-	json_t *j;
 
-	if (s->cmd->json) {
-		j = rejoin_json(r);
-		text = json_dumps(j, JSON_INDENT(1));
-		json_decref(j);
-	} else {
-		text = rejoin_text(r);
-	}
-	str_addf(&out, "%s%s", text ? text : "{}", s->cmd->json ? "\n" : "");
+	if (s->cmd->json)
+		return cmd_print_json(rejoin_json(r));
+	text = rejoin_text(r);
+	str_add(&out, text);
 	return cmd_print(&out);
 }
 
@@ -170,15 +160,6 @@ static int exit_of(const struct rejoin_cmd *s)
 
 /* ---- asking ---- */
 
-static bool says_yes(const char *question)
-{
-	char line[64];
-
-	printf("%s (yes/NO): ", question);
-	fflush(stdout);
-	return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
-}
-
 /* Before anything is changed a dry run has shown what there is. */
 static bool ask(struct rejoin_cmd *s, int *ret_exit)
 {
@@ -188,7 +169,7 @@ static bool ask(struct rejoin_cmd *s, int *ret_exit)
 
 	if (rejoin_is_unfinished(s->state_dir, s->conf->name)) {
 		*ret_exit = CMD_FAILED;
-		return says_yes("A rejoin was begun and not finished. Take it up?");
+		return cmd_agrees("A rejoin was begun and not finished. Take it up?");
 	}
 	s->o.dry = true;
 	r = run(s, &e);
@@ -201,19 +182,12 @@ static bool ask(struct rejoin_cmd *s, int *ret_exit)
 	*ret_exit = s->report.result != RUN_SUCCESS ? CMD_REFUSED : CMD_OK;
 	if (go && !s->report.already) {
 		*ret_exit = CMD_FAILED;
-		go = says_yes("Proceed?");
+		go = cmd_agrees("Proceed?");
 	} else {
 		go = false;
 	}
 	rejoin_free(r);
 	return go;
-}
-
-static const char *who(void)
-{
-	const struct passwd *p = getpwuid(getuid());
-
-	return p ? p->pw_name : "somebody";
 }
 
 static void remember(const struct rejoin_cmd *s)
@@ -222,7 +196,7 @@ static void remember(const struct rejoin_cmd *s)
 
 	if (r->already)
 		return;
-	history_add(s->state_dir, s->conf->name, "rejoin", who(), NULL,
+	history_add(s->state_dir, s->conf->name, "rejoin", cmd_who(), NULL,
 	        "%s as a slave of %s: %s%s%s", r->target->hostinfo,
 	        r->master ? r->master->hostinfo : "?", run_result_name(r->result),
 	        r->error->kind ? ": " : "", r->error->kind ? r->error->text : "");
@@ -284,7 +258,7 @@ static int plan(struct rejoin_cmd *s)
 	{                                                                                          \
 		"state_dir", OPT_STR, .to = &(s).state_dir, .arg = "DIR",                          \
 		                      .help = "where journal and saved transactions are kept "     \
-		                              "(" FAILOVER_STATE_DIR ")"                           \
+		                              "(" CMD_STATE_DIR ")"                           \
 	}
 
 /* HOST, and the cluster unless --conf names it. */
@@ -324,7 +298,7 @@ static int start(struct rejoin_cmd *s, const struct opt *opts, int argc, char **
 int cmd_rejoin(struct cmd *c, int argc, char **argv)
 {
 	struct rejoin_cmd s = {
-		.cmd = c, .state_dir = FAILOVER_STATE_DIR, .yes = !isatty(STDIN_FILENO)
+		.cmd = c, .state_dir = CMD_STATE_DIR, .yes = !isatty(STDIN_FILENO)
 	};
 	const struct opt opts[] = {
 		CMD_OPTS_CLUSTER(c),
@@ -340,7 +314,7 @@ int cmd_rejoin(struct cmd *c, int argc, char **argv)
 
 int cmd_plan_rejoin(struct cmd *c, int argc, char **argv)
 {
-	struct rejoin_cmd s = { .cmd = c, .state_dir = FAILOVER_STATE_DIR };
+	struct rejoin_cmd s = { .cmd = c, .state_dir = CMD_STATE_DIR };
 	const struct opt opts[] = {
 		CMD_OPTS_CLUSTER(c),
 		REJOIN_OPTS(s),

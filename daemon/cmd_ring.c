@@ -51,7 +51,7 @@ static bool is_wanted(const struct ring *w, const struct topology *t)
 	        t->master->snap->conf->hostinfo,
 	        w->close ? "will follow one of its slaves" : "will follow nobody");
 
-	return w->yes || cmd_move_ask(question);
+	return w->yes || cmd_agrees(question);
 }
 
 static int act(struct ring *w)
@@ -75,7 +75,7 @@ static int act(struct ring *w)
 		return cmd_fail(w->cmd, e.kind == ERR_PRECOND ? CMD_REFUSED : CMD_FAILED, &e);
 	log_info("%s %s.", t->master->snap->conf->hostinfo,
 	        w->close ? "and its slave follow each other" : "follows nobody");
-	if (!history_add(w->state_dir, w->conf->name, "ring", cmd_move_who(), &e, "%s",
+	if (!history_add(w->state_dir, w->conf->name, "ring", cmd_who(), &e, "%s",
 	            w->close ? "closed" : "opened"))
 		log_warning("the history cannot be written: %s", e.text);
 	cmd_move_tell(&a);
@@ -86,14 +86,14 @@ static int run(struct cmd *c, int argc, char **argv, bool close)
 {
 	struct ring w = { .cmd = c,
 		.close = close,
-		.state_dir = CMD_MOVE_STATE_DIR,
+		.state_dir = CMD_STATE_DIR,
 		.yes = !isatty(STDIN_FILENO) };
 	const struct opt opts[] = {
 		{ "with", OPT_STR, .to = &w.with, .arg = "HOST",
 		        .help = "the slave that the master shall follow" },
 		{ "yes|y", OPT_FLAG, .to = &w.yes, .help = "do not ask" },
 		{ "state_dir", OPT_STR, .to = &w.state_dir, .arg = "DIR",
-		        .help = "where the history is kept (" CMD_MOVE_STATE_DIR ")" },
+		        .help = "where the history is kept (" CMD_STATE_DIR ")" },
 		{ "socket", OPT_STR, .to = &w.socket, .arg = "PATH",
 		        .help = "mhad's control socket" },
 		CMD_OPTS_CLUSTER(c),

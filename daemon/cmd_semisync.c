@@ -88,7 +88,7 @@ static bool print_state(const struct semi *w, bool deeds)
 	AUTO_STR struct str out = STR_INIT;
 
 	if (w->cmd->json)
-		return cmd_move_print_json(semisync_json(w->topology, w->now, &w->plan));
+		return cmd_print_json(semisync_json(w->topology, w->now, &w->plan));
 	semisync_text(w->topology, w->now, &w->plan, &out);
 	if (deeds && !w->plan.n_deeds)
 		str_add(&out, "Nothing is to be done.\n");
@@ -231,7 +231,7 @@ static bool is_wanted(const struct semi *w)
 	semisync_text(w->topology, w->now, &w->plan, &out);
 	add_deeds(w, &out);
 	fputs(out.p, stdout);
-	return cmd_move_ask("Go on?");
+	return cmd_agrees("Go on?");
 }
 
 static void note(const struct semi *w, bool ok)
@@ -239,7 +239,7 @@ static void note(const struct semi *w, bool ok)
 	struct err e = { .kind = ERR_NONE };
 	struct cmd_move_ask a = { w->socket, w->conf->name };
 
-	if (!history_add(w->state_dir, w->conf->name, "semisync", cmd_move_who(), &e, "%s: %s",
+	if (!history_add(w->state_dir, w->conf->name, "semisync", cmd_who(), &e, "%s: %s",
 	            w->enable ? "enable" : "repair", ok ? "it works" : "something is left to do"))
 		log_warning("the history cannot be written: %s", e.text);
 	cmd_move_tell(&a);
@@ -253,7 +253,7 @@ static int finish(struct semi *w, bool ok)
 	if (w->cmd->json) {
 		all = semisync_json(w->topology, w->now, &w->plan);
 		json_object_set(all, "done", w->done);
-		return cmd_move_print_json(all) && ok ? CMD_OK : CMD_FAILED;
+		return cmd_print_json(all) && ok ? CMD_OK : CMD_FAILED;
 	}
 	semisync_text(w->topology, w->now, &w->plan, &out);
 	str_add(&out, ok ? "Semi-sync is OK.\n" : "Semi-sync is NOT OK.\n");
@@ -291,12 +291,12 @@ static int change(struct cmd *c, int argc, char **argv, bool enable)
 {
 	struct semi w = { .cmd = c,
 		.enable = enable,
-		.state_dir = CMD_MOVE_STATE_DIR,
+		.state_dir = CMD_STATE_DIR,
 		.yes = !isatty(STDIN_FILENO) };
 	const struct opt opts[] = {
 		{ "yes|y", OPT_FLAG, .to = &w.yes, .help = "do not ask" },
 		{ "state_dir", OPT_STR, .to = &w.state_dir, .arg = "DIR",
-		        .help = "where the history is kept (" CMD_MOVE_STATE_DIR ")" },
+		        .help = "where the history is kept (" CMD_STATE_DIR ")" },
 		{ "socket", OPT_STR, .to = &w.socket, .arg = "PATH",
 		        .help = "mhad's control socket" },
 		CMD_OPTS_CLUSTER(c),

@@ -4,8 +4,6 @@
  * planned switch in a loop of its own.  Runs on: loop.
  */
 #include "cmd_switch.h"
-#include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +20,6 @@
 #include "switch.h"
 
 enum { WORKERS = 16, LINKS = 64 };
-#define STATE_DIR "/var/lib/mhad"
 
 struct switch_cmd {
 	struct cmd *cmd;
@@ -59,13 +56,10 @@ static void on_signal(void *arg, int signo)
 
 static void begin_loop(struct switch_cmd *s)
 {
-	static const int signals[] = { SIGINT, SIGHUP, SIGQUIT, SIGTERM };
-
 	s->loop = loop_new();
 	s->jobs = job_pool_new(s->loop, WORKERS);
 	s->links = link_room_new(s->loop, LINKS);
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		loop_signal_new(s->loop, signals[i], on_signal, s);
+	cmd_on_end(s->loop, on_signal, s);
 }
 
 static void on_done(void *arg, struct planned *p, const struct switch_report *r)
@@ -91,23 +85,6 @@ static struct planned *run_it(struct switch_cmd *s, struct err *e)
 }
 
 /* ---- asking ---- */
-
-static bool ask_for_another(struct switch_cmd *s)
-{
-	char line[256];
-
-	if (!cmd_ask(line, sizeof(line), "Continue? (yes/NO): ") || !cmd_says_yes(line) ||
-	        !cmd_ask(line, sizeof(line), "Enter new master host name: "))
-		return false;
-	s->o.new_master = cmd_server_named(s->conf, line, 3306);
-	if (!s->o.new_master) {
-		printf("%s:3306 is not among the servers of %s\n", line, s->conf->path);
-		return false;
-	}
-	return cmd_ask(line, sizeof(line),
-	               "Master switch to %s. OK? (yes/NO): ", s->o.new_master->hostinfo) &&
-	       cmd_says_yes(line);
-}
 
 /* MHA's one question whose default is yes. */
 static void ask_flush(struct switch_cmd *s, const struct conf_server *orig)
@@ -146,10 +123,13 @@ static bool ask_person(
 	if (!cmd_ask(line, sizeof(line), "Starting master switch from %s to %s? (yes/NO): ",
 	            orig->hostinfo, fresh->hostinfo))
 		return false;
-	if (!cmd_says_yes(line) && !ask_for_another(s))
-		return false;
+	/* What is agreed to counts, whatever happens meanwhile. */
+	if (!cmd_says_yes(line))
+		s->o.new_master = cmd_ask_new_master(s->conf);
+	else if (!s->o.new_master)
+		s->o.new_master = fresh;
 	if (!s->o.new_master)
-		s->o.new_master = fresh; /* what was agreed to, whatever happens meanwhile */
+		return false;
 	return ask_script(s, s->o.new_master);
 }
 
@@ -179,23 +159,6 @@ static bool prepare(struct switch_cmd *s, int *ret_exit)
 
 /* ---- acting ---- */
 
-static const char *who(void)
-{
-	const struct passwd *p = getpwuid(getuid());
-
-	return p ? p->pw_name : "somebody";
-}
-
-static bool print_json(json_t *j)
-{
-	AUTO_STR struct str out = STR_INIT;
-	AUTO(free) char *text = json_dumps(j, JSON_INDENT(1));
-
-	json_decref(j);
-	str_addf(&out, "%s\n", text ? text : "{}");
-	return cmd_print(&out);
-}
-
 /* A line of history, and a record for `mhactl report`; of a refusal nothing but what was said. */
 static void remember(const struct switch_cmd *s, const struct planned *p)
 {
@@ -205,7 +168,7 @@ static void remember(const struct switch_cmd *s, const struct planned *p)
 
 	if (r->result == RUN_REFUSED && !r->given_back)
 		return;
-	if (!history_add(s->state_dir, s->conf->name, "switch", who(), &e, "%s -> %s: %s%s%s",
+	if (!history_add(s->state_dir, s->conf->name, "switch", cmd_who(), &e, "%s -> %s: %s%s%s",
 	            r->orig ? r->orig->hostinfo : "?", r->fresh ? r->fresh->hostinfo : "?",
 	            run_result_name(r->result), r->error->kind != ERR_NONE ? ": " : "",
 	            r->error->kind != ERR_NONE ? r->error->text : ""))
@@ -264,7 +227,7 @@ static int act(struct switch_cmd *s)
 	}
 	remember(s, p);
 	code = exit_of(s);
-	if (s->cmd->json && !print_json(switch_json(p)))
+	if (s->cmd->json && !cmd_print_json(switch_json(p)))
 		code = code ? code : CMD_FAILED;
 	switch_free(p);
 	return code;
@@ -340,7 +303,7 @@ static int run(struct switch_cmd *s)
 static struct switch_cmd fresh_cmd(struct cmd *c)
 {
 	return (struct switch_cmd){ .cmd = c,
-		.state_dir = STATE_DIR,
+		.state_dir = CMD_STATE_DIR,
 		.flush = SWITCH_FLUSH_IF_NEEDED,
 		.o = { .updates_limit_s = 1,
 		        .seconds_limit_s = 10,
@@ -383,7 +346,7 @@ static struct switch_cmd fresh_cmd(struct cmd *c)
 		        .help = "also when no journal can be kept" },                              \
 	{                                                                                          \
 		"state_dir", OPT_STR, .to = &(s).state_dir, .arg = "DIR",                          \
-		                      .help = "where the journal is kept (" STATE_DIR ")"          \
+		                      .help = "where the journal is kept (" CMD_STATE_DIR ")"          \
 	}
 
 /* Any letter case, one or two dashes, `_` or `-`: as opt.h reads them. */
@@ -484,7 +447,7 @@ static bool print_plan(const struct cmd *c, const struct planned *p)
 	AUTO(free) char *text = NULL;
 
 	if (c->json)
-		return print_json(switch_plan_json(p));
+		return cmd_print_json(switch_plan_json(p));
 	text = switch_plan_text(p);
 	str_add(&out, text);
 	return cmd_print(&out);
